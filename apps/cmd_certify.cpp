@@ -1,0 +1,133 @@
+// gsnet certify
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+#include "apps/command.h"
+#include "apps/console.h"
+#include "apps/data_source.h"
+#include "apps/evaluate.h"
+#include "apps/layer_table.h"
+#include "apps/options.h"
+#include "certify/report.h"
+#include "io/model_file.h"
+#include "io/safetensors.h"
+
+namespace gsnet::apps {
+namespace {
+
+constexpr int64_t kPicturesShown = 12;
+
+Thumbnail thumbnail(const data::Dataset& dataset, int64_t sample) {
+  const data::PictureShape picture = dataset.picture();
+  Thumbnail shown{sample, picture.height, picture.width, picture.channels, {}};
+  shown.pixels.resize(static_cast<size_t>(picture.numel()));
+  dataset.read(sample, shown.pixels);
+  return shown;
+}
+
+void add_pictures(CertificationReport& report, const data::Dataset& dataset) {
+  std::vector<int64_t> right;
+  for (size_t i = 0; i < report.samples.size(); ++i) {
+    const CertifiedSample& sample = report.samples[i];
+    if (sample.predicted == sample.label && sample.radius_l2 > 0) right.push_back(static_cast<int64_t>(i));
+  }
+  std::ranges::stable_sort(right, std::greater<>(),
+                           [&](int64_t i) { return report.samples[static_cast<size_t>(i)].radius_l2; });
+  const auto count = std::min<int64_t>(kPicturesShown, static_cast<int64_t>(right.size()));
+  for (int64_t i = 0; i < count; ++i) {
+    report.most_certain.push_back(thumbnail(dataset, right[static_cast<size_t>(i)]));
+    report.least_certain.push_back(thumbnail(dataset, right[right.size() - 1 - static_cast<size_t>(i)]));
+  }
+}
+
+void print_summary(const CertificationReport& report, const CertificationSummary& summary) {
+  fmt::print("images                  {}\n", summary.n);
+  fmt::print("clean accuracy          {:.2f} %\n", 100 * summary.clean_accuracy);
+  for (const auto& [radius, share] : summary.certified) {
+    const double pixels = radius * 255;
+    const std::string name = std::abs(pixels - std::round(pixels)) < 1e-6 ? fmt::format("{:.0f}/255", pixels)
+                                                                           : fmt::format("{:.4g}", radius);
+    fmt::print("certified at {:<10} {:.2f} %\n", name, 100 * share);
+  }
+  fmt::print("mean certified radius   {:.4f}\n", summary.mean_certified_radius);
+  fmt::print("Lipschitz bound         {:.6g} (network {:.8g}, input scale included)\n", report.lipschitz_bound,
+             report.network_bound);
+}
+
+}  // namespace
+
+int certify_command(const std::vector<std::string>& arguments) {
+  Options options("certify MODEL --data DIR [--split test] [--limit N] [--radii LIST] [--report DIR] [--json FILE]",
+                  "Certified accuracy: the share of pictures whose class is right and provably stays so under every change\n"
+                  "of at most that L2 norm (pixels in [0, 1]). --report writes report.html and report.json.");
+  options.positional("MODEL", "a model file")
+      .value("data", "data set: a path, or glyphs")
+      .value("split", "train or test", "test")
+      .value("limit", "the first N pictures only; 0: all", "0")
+      .value("radii", "L2 radii, separated by commas", "36/255,72/255,108/255,1")
+      .value("report", "folder for report.html and report.json")
+      .value("json", "file for the figures as JSON; - for standard output")
+      .value("batch", "pictures at a time", "128")
+      .machine();
+  if (!options.parse(arguments)) return 0;
+  if (!options.given("data")) throw UsageError("certify needs --data DIR");
+  CertificationReport report;
+  report.radii = parse_radii(options.text("radii"));
+  const std::unique_ptr<Backend> backend = make_backend(options.backend());
+  const Model model = io::load_model(options.text("MODEL"), *backend);
+  const Shape input = model.graph->input();
+  const auto dataset = open_named(options.text("data"), parse_split(options.text("split")),
+                                  input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000);
+  const Stopwatch watch;
+  ProgressLine progress;
+  const auto outcomes = evaluate(model, dataset, options.integer("limit", 0, int64_t{1} << 40),
+                                 options.integer("batch", 1, 100'000), 1, [&](int64_t done, int64_t total) {
+                                   progress.show(fmt::format("certified {} of {}", done, total));
+                                 });
+  progress.clear();
+  const double seconds = watch.seconds();
+  for (size_t i = 0; i < outcomes.size(); ++i) {
+    const auto index = static_cast<int64_t>(i);
+    report.samples.push_back({index, dataset->name(index), outcomes[i].label, outcomes[i].certificate.predicted,
+                              outcomes[i].certificate.radius_l2});
+  }
+  const MarginGeometry geometry(*model.graph);
+  report.title = "Certified robustness of " + std::filesystem::path(options.text("MODEL")).filename().string();
+  report.class_names = model.info.class_names;
+  report.network_bound = geometry.network().value();
+  report.lipschitz_bound = (geometry.network() * input_scale(model.info.stddev)).value();
+  report.layers = layer_rows(*model.graph);
+  report.settings = {{"model", options.text("MODEL")},
+                     {"data", options.text("data")},
+                     {"split", options.text("split")},
+                     {"images", std::to_string(outcomes.size())},
+                     {"backend", backend->name()},
+                     {"machine", backend->description()},
+                     {"precision", to_string(backend->dtype())},
+                     {"arithmetic of the certificate", "real"},
+                     {"batch", options.text("batch")},
+                     {"seconds", fmt::format("{:.1f}", seconds)},
+                     {"gsnet", GSNET_VERSION}};
+  for (const auto& [key, value] : model.info.provenance) report.settings.emplace_back("model: " + key, value);
+  const bool to_stdout = options.text("json") == "-";
+  if (!to_stdout) print_summary(report, summarise(report));
+  if (to_stdout) fmt::print("{}\n", report_json(report, false));
+  if (options.given("json") && !to_stdout) io::write_atomically(options.text("json"), report_json(report, false) + "\n");
+  if (options.given("report")) {
+    add_pictures(report, *dataset);
+    const std::filesystem::path folder = options.text("report");
+    std::error_code code;
+    std::filesystem::create_directories(folder, code);
+    GSNET_CHECK(!code, fmt::format("{}: cannot make the report's folder: {}", folder.string(), code.message()));
+    io::write_atomically(folder / "report.json", report_json(report, true) + "\n");
+    io::write_atomically(folder / "report.html", report_html(report));
+    if (!to_stdout) fmt::print("report                  {}\n", (folder / "report.html").string());
+  }
+  return 0;
+}
+
+}  // namespace gsnet::apps

@@ -1,0 +1,64 @@
+#include "apps/command.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+
+namespace gsnet::apps {
+namespace {
+
+constexpr Command kCommands[] = {
+    {"train", "train a 1-Lipschitz classifier from a recipe", train_command},
+    {"certify", "certified accuracy of a model on a test set, with a report", certify_command},
+    {"predict", "logits for a tensor of inputs", predict_command},
+    {"inspect", "layers of a model: shapes, parameters, MACs, Lipschitz bounds", inspect_command},
+    {"import", "a model from the Group-and-Shuffle paper's checkpoints", import_command},
+    {"data", "list and download public data sets", data_command},
+    {"bench", "time training and evaluation of a network", bench_command},
+    {"signature", "one number that fingerprints what training computes", signature_command},
+};
+
+std::string help() {
+  std::string text =
+      "gsnet trains, certifies and inspects robust convolutional networks.\n\nusage: gsnet COMMAND [options]\n\n";
+  for (const Command& command : kCommands) text += fmt::format("  {:<10} {}\n", command.name, command.summary);
+  return text + "\ngsnet COMMAND --help says everything about a command; gsnet --version the version.\n";
+}
+
+int dispatch(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) throw UsageError("a command is needed; gsnet --help lists them");
+  const std::string& first = arguments[0];
+  if (first == "--help" || first == "-h" || first == "help") {
+    fmt::print("{}", help());
+    return 0;
+  }
+  if (first == "--version") {
+    fmt::print("gsnet {}\n", GSNET_VERSION);
+    return 0;
+  }
+  for (const Command& command : kCommands) {
+    if (first == command.name) return command.run({arguments.begin() + 1, arguments.end()});
+  }
+  throw UsageError(fmt::format("unknown command '{}'; gsnet --help lists them", first));
+}
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+int run_command_line(const std::vector<std::string>& arguments) {
+  try {
+    const int code = dispatch(arguments);
+    if (std::fflush(stdout) != 0) throw Error("standard output: cannot be written");
+    return code;
+  } catch (const UsageError& error) {
+    fmt::print(stderr, "gsnet: {}\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "gsnet: {}\n", error.what());
+    return 1;
+  }
+}
+
+}  // namespace gsnet::apps

@@ -1,0 +1,50 @@
+// What a person sees while a command runs.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace gsnet::apps {
+
+/// A line on stderr that rewrites itself; nothing when stderr is no terminal or `quiet`.
+class ProgressLine {
+ public:
+  explicit ProgressLine(bool quiet = false);
+  ~ProgressLine() { clear(); }
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+
+  bool visible() const { return visible_; }
+  /// At most ten times a second; `last` is always shown.
+  void show(const std::string& text, bool last = false);
+  void clear();
+
+ private:
+  bool visible_;
+  bool dirty_ = false;
+  std::chrono::steady_clock::time_point shown_;
+};
+
+/// Seconds since it was made.
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+/// "1:02:03" or "4:05".
+std::string clock_text(double seconds);
+
+/// Until it goes, Ctrl-C only sets a mark that interrupted() tells; a second Ctrl-C ends the program as usual.
+class InterruptGuard {
+ public:
+  InterruptGuard();
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+  bool interrupted() const;
+};
+
+}  // namespace gsnet::apps

@@ -1,0 +1,35 @@
+#include "apps/data_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "apps/command.h"
+
+namespace gsnet::apps {
+
+std::shared_ptr<const data::Dataset> open_named(const std::string& name, data::Split split, int side, int64_t glyphs) {
+  if (name != "glyphs") return data::open_dataset(name, {.split = split, .side = side});
+  constexpr uint64_t kTrainSeed = 20240610, kTestSeed = 20240611;
+  const bool train = split == data::Split::train;
+  return data::make_glyphs({.size = train ? glyphs : std::max<int64_t>(1000, glyphs / 5),
+                            .seed = train ? kTrainSeed : kTestSeed,
+                            .side = side > 0 ? side : 32});
+}
+
+data::Normalisation usual_normalisation(const data::Dataset& dataset) {
+  const data::PictureShape picture = dataset.picture();
+  if (picture == data::PictureShape{3, 32, 32}) {
+    return {{0.4914, 0.4822, 0.4465}, {0.2507, 0.2507, 0.2507}};
+  }
+  const auto channels = static_cast<size_t>(picture.channels);
+  return {std::vector<double>(channels, 0.5), std::vector<double>(channels, 0.25)};
+}
+
+data::Split parse_split(const std::string& text) {
+  if (text == "train") return data::Split::train;
+  if (text == "test") return data::Split::test;
+  throw UsageError(fmt::format("--split must be train or test, got '{}'", text));
+}
+
+}  // namespace gsnet::apps

@@ -1,0 +1,35 @@
+// Running a classifier over a data set.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "certify/margin.h"
+#include "data/loader.h"
+#include "layers/model.h"
+
+namespace gsnet::apps {
+
+/// One picture's outcome.
+struct Outcome {
+  int label = 0;
+  Certificate certificate;
+  double loss = 0;  ///< plain cross-entropy
+};
+
+/// Certifies pictures [0, limit) of a set (0: all) in batches. Throws Error when the pictures' shape or the number of classes
+/// is not the model's. `progress` is called after each batch with the number done.
+std::vector<Outcome> evaluate(const Model& model, std::shared_ptr<const data::Dataset> dataset, int64_t limit,
+                              int64_t batch, int loader_threads,
+                              const std::function<void(int64_t done, int64_t total)>& progress = {});
+
+/// Shares of all outcomes.
+struct Accuracy {
+  double clean = 0;      ///< right and not tied
+  double certified = 0;  ///< right with a certificate larger than the radius
+  double loss = 0;
+};
+Accuracy accuracy_of(const std::vector<Outcome>& outcomes, double radius);
+
+}  // namespace gsnet::apps

@@ -1,0 +1,15 @@
+# The three OpenCV modules that decode and scale pictures, without the package file that would ask for all of them.
+find_path(OpenCVParts_INCLUDE_DIR opencv2/imgcodecs.hpp PATH_SUFFIXES opencv4)
+foreach(part core imgproc imgcodecs)
+  find_library(OpenCVParts_${part} opencv_${part})
+  list(APPEND OpenCVParts_needed OpenCVParts_${part})
+endforeach()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(OpenCVParts DEFAULT_MSG OpenCVParts_INCLUDE_DIR ${OpenCVParts_needed})
+mark_as_advanced(OpenCVParts_INCLUDE_DIR ${OpenCVParts_needed})
+if(OpenCVParts_FOUND AND NOT TARGET OpenCVParts::imgcodecs)
+  add_library(OpenCVParts::imgcodecs INTERFACE IMPORTED)
+  target_include_directories(OpenCVParts::imgcodecs SYSTEM INTERFACE ${OpenCVParts_INCLUDE_DIR})
+  target_link_libraries(OpenCVParts::imgcodecs INTERFACE ${OpenCVParts_imgcodecs} ${OpenCVParts_imgproc}
+                        ${OpenCVParts_core})
+endif()

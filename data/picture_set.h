@@ -1,0 +1,46 @@
+// What folders and archives of pictures share: which paths are pictures of which class, and decoding on demand.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/formats.h"
+
+namespace gsnet::data {
+
+/// A name that ends as one of a PNG, JPEG, BMP, PPM or PGM file, neither hidden nor below a hidden folder.
+bool is_picture_name(const std::string& path);
+
+struct PictureEntry {
+  size_t source = 0;  ///< position among the paths given
+  int label = 0;
+};
+
+struct PictureCatalogue {
+  std::vector<PictureEntry> entries;  ///< by class, then by path
+  std::vector<std::string> class_names;
+};
+
+/// Sorts relative paths into classes. A leading folder that all share is passed over. Where there are train/ and test/
+/// (or val/, valid/, validation/) the classes lie below these, and a class has the same label in every part; without
+/// them both splits are everything. Throws Error starting with `what` when the split has no picture.
+PictureCatalogue arrange_pictures(const std::vector<std::string>& paths, Split split, const std::string& what);
+
+/// Where the encoded bytes of picture i of a set come from. Const and thread-safe.
+class EncodedPictures {
+ public:
+  virtual ~EncodedPictures() = default;
+
+  virtual std::string name(size_t i) const = 0;
+  /// May point into `scratch`.
+  virtual std::span<const uint8_t> bytes(size_t i, std::vector<uint8_t>& scratch) const = 0;
+};
+
+/// `entries` index `encoded`; side as in OpenSpec.
+DatasetHandle make_picture_set(std::unique_ptr<const EncodedPictures> encoded, PictureCatalogue catalogue, int side);
+
+}  // namespace gsnet::data

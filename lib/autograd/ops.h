@@ -1,0 +1,81 @@
+// Differentiable operations: each checks shapes, allocates its output, runs a kernel, and records the kernel's adjoint.
+// Every op throws Error, in its own name, when shapes do not fit. "Saves" says what is kept for the backward pass.
+#pragma once
+
+#include <array>
+#include <span>
+
+#include "autograd/tape.h"
+
+namespace gsnet::ops {
+
+// Convolution and products ---------------------------------------------------------------------------------------
+
+/// y (N, Co, Ho, Wo) from x (N, Ci, H, W), w (Co, Ci/g, Kh, Kw), bias (Co) or null. Saves x, w.
+Var conv2d(const Var& x, const Var& w, const Var* bias, const ConvSpec& spec);
+/// y = sum_k c_k J^k x (backend/series.h). k must be skew-symmetric. Saves x, k and what spec.save says.
+Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec);
+/// y (N, O) = x (N, I) w', w (O, I). Saves x, w.
+Var linear(const Var& x, const Var& w);
+/// op(a) op(b) for matrices or batches of them. Saves a, b.
+Var matmul(const Var& a, bool transpose_a, const Var& b, bool transpose_b);
+
+// Parametrisations (backend/linalg.h, backend/kernel_norm.h) -----------------------------------------------------
+
+/// exp of (B, m, m). Saves a.
+Var matrix_exp(const Var& a);
+/// (I + a)(I - a)^-1 of (B, m, m). Saves a and the result.
+Var cayley(const Var& a);
+/// Rows of unit length, w (R, C). Saves w.
+Var normalise_rows(const Var& w);
+/// Skew-symmetric part of kernels (C, C/g, Kh, Kw). Saves nothing.
+Var skew(const Var& w, int64_t groups);
+/// (g) upper bounds of the groups' operator norms. Saves k.
+Var gram_norm(const Var& k, int64_t groups);
+/// (g) estimates by the reference code's bilinear forms, after `iterations` rounds on `forms`. Saves k and the forms.
+Var four_forms(const Var& k, int64_t groups, int iterations, FourForms& forms);
+/// k[g] * numerator / (s[g] + epsilon). Saves k, s.
+Var scale_groups(const Var& k, const Var& s, double numerator, double epsilon);
+
+// Elementwise ----------------------------------------------------------------------------------------------------
+
+Var unary(UnaryOp op, const Var& x);
+inline Var relu(const Var& x) { return unary(UnaryOp::relu, x); }
+/// Of one shape and layout.
+Var binary(BinaryOp op, const Var& a, const Var& b);
+inline Var add(const Var& a, const Var& b) { return binary(BinaryOp::add, a, b); }
+Var scale(const Var& x, double alpha);
+/// x (N, C) or (N, C, H, W) plus b (C). Saves nothing.
+Var add_bias(const Var& x, const Var& b);
+
+// Activations (backend/eltwise.h). Save x. -----------------------------------------------------------------------
+
+Var maxmin(const Var& x, const MaxMinSpec& spec);
+Var group_sort(const Var& x, int64_t size);
+Var householder(const Var& x, const Var& theta, Pairing pairing);
+
+// Channels, pixels, shapes. Save nothing. ------------------------------------------------------------------------
+
+Var map_channels(const Var& x, const ChannelMap& map);
+Var space_to_depth(const Var& x, int64_t block);
+Var depth_to_space(const Var& x, int64_t block);
+/// (N, C, H, W) to (N, C H W), elements in logical order as in other libraries.
+Var flatten(const Var& x);
+/// (N, C) to (N, C, 1, 1).
+Var as_map(const Var& x);
+/// The same elements under another shape; row-major tensors only.
+Var reshape(const Var& x, const Shape& shape);
+
+// Pooling, reductions, losses ------------------------------------------------------------------------------------
+
+/// Saves x, and y for l2 and max.
+Var pool(const Var& x, const PoolSpec& spec);
+/// (1): sum or mean of all elements.
+Var sum(const Var& x);
+Var mean(const Var& x);
+/// (N) losses of logits (N, K). Saves the softmax.
+Var cross_entropy(const Var& z, const Tensor& labels, const CrossEntropySpec& spec);
+/// (N) margins z_y - max of the others. Saves who the rival was.
+Var margin(const Var& z, const Tensor& labels);
+
+}  // namespace gsnet::ops

@@ -1,0 +1,119 @@
+// Parametrisations: what turns stored numbers into weights.
+#include <fmt/format.h>
+
+#include "autograd/ops.h"
+#include "core/error.h"
+
+namespace gsnet::ops {
+namespace {
+
+void check_square_batch(const char* op, const Shape& shape) {
+  GSNET_CHECK(shape.rank() == 3 && shape[1] == shape[2],
+              fmt::format("[{}] needs square matrices (B, m, m), got {}", op, to_string(shape)));
+}
+
+void check_kernel(const char* op, const Shape& k, int64_t groups) {
+  GSNET_CHECK(k.rank() == 4 && groups >= 1 && k[0] == k[1] * groups && k[2] % 2 == 1 && k[3] % 2 == 1,
+              fmt::format("[{}] needs a kernel (C, C/{}, odd, odd), got {}", op, groups, to_string(k)));
+}
+
+}  // namespace
+
+Var matrix_exp(const Var& a) {
+  Backend& backend = a.tape->backend();
+  check_square_batch("matrix_exp", a.shape());
+  Tensor e = backend.empty_like(a.value);
+  backend.matrix_exp(a.value, e);
+  return a.tape->record("matrix_exp", e, {&a}, [&backend, av = a.value](GradSink& sink, const Tensor& de) {
+    Tensor da = backend.empty_like(av);
+    backend.matrix_exp_backward(av, de, da);
+    sink.give(0, da);
+  });
+}
+
+Var cayley(const Var& a) {
+  Backend& backend = a.tape->backend();
+  check_square_batch("cayley", a.shape());
+  Tensor q = backend.empty_like(a.value);
+  backend.cayley(a.value, q);
+  return a.tape->record("cayley", q, {&a}, [&backend, av = a.value, q](GradSink& sink, const Tensor& dq) {
+    Tensor da = backend.empty_like(av);
+    backend.cayley_backward(av, q, dq, da);
+    sink.give(0, da);
+  });
+}
+
+Var normalise_rows(const Var& w) {
+  Backend& backend = w.tape->backend();
+  GSNET_CHECK(w.shape().rank() == 2, fmt::format("[normalise_rows] needs a matrix, got {}", to_string(w.shape())));
+  Tensor y = backend.empty_like(w.value);
+  backend.normalise_rows(w.value, y);
+  return w.tape->record("normalise_rows", y, {&w}, [&backend, wv = w.value](GradSink& sink, const Tensor& dy) {
+    Tensor dw = backend.empty_like(wv);
+    backend.normalise_rows_backward(wv, dy, dw);
+    sink.give(0, dw);
+  });
+}
+
+Var skew(const Var& w, int64_t groups) {
+  Backend& backend = w.tape->backend();
+  check_kernel("skew", w.shape(), groups);
+  Tensor k = backend.empty_like(w.value);
+  backend.skew(w.value, groups, k);
+  return w.tape->record("skew", k, {&w}, [&backend, groups](GradSink& sink, const Tensor& dk) {
+    Tensor dw = backend.empty_like(dk);
+    backend.skew(dk, groups, dw);
+    sink.give(0, dw);
+  });
+}
+
+Var gram_norm(const Var& k, int64_t groups) {
+  Backend& backend = k.tape->backend();
+  check_kernel("gram_norm", k.shape(), groups);
+  Tensor s = backend.empty({groups});
+  backend.gram_norm(k.value, groups, s);
+  return k.tape->record("gram_norm", s, {&k}, [&backend, kv = k.value, s](GradSink& sink, const Tensor& ds) {
+    Tensor dk = backend.empty_like(kv);
+    backend.gram_norm_backward(kv, s, ds, dk);
+    sink.give(0, dk);
+  });
+}
+
+Var four_forms(const Var& k, int64_t groups, int iterations, FourForms& forms) {
+  Backend& backend = k.tape->backend();
+  check_kernel("four_forms", k.shape(), groups);
+  Tensor s = backend.empty({groups});
+  backend.four_forms(k.value, groups, iterations, forms, s);
+  FourForms kept;
+  if (k.tracked()) {  // the vectors move on with the next step
+    for (size_t i = 0; i < 4; ++i) {
+      kept.u[i] = backend.empty_like(forms.u[i]);
+      kept.v[i] = backend.empty_like(forms.v[i]);
+      backend.copy(forms.u[i], kept.u[i]);
+      backend.copy(forms.v[i], kept.v[i]);
+    }
+  }
+  return k.tape->record("four_forms", s, {&k}, [&backend, kv = k.value, kept](GradSink& sink, const Tensor& ds) {
+    Tensor dk = backend.empty_like(kv);
+    backend.four_forms_backward(kv, kept, ds, dk);
+    sink.give(0, dk);
+  });
+}
+
+Var scale_groups(const Var& k, const Var& s, double numerator, double epsilon) {
+  Backend& backend = k.tape->backend();
+  GSNET_CHECK(s.shape().rank() == 1 && s.shape()[0] >= 1 && k.shape()[0] % s.shape()[0] == 0,
+              fmt::format("[scale_groups] {} scales do not divide a kernel {}", to_string(s.shape()),
+                          to_string(k.shape())));
+  Tensor y = backend.empty_like(k.value);
+  backend.scale_groups(k.value, s.value, numerator, epsilon, y);
+  return k.tape->record("scale_groups", y, {&k, &s},
+                        [&backend, kv = k.value, sv = s.value, numerator, epsilon](GradSink& sink, const Tensor& dy) {
+                          Tensor dk = backend.empty_like(kv), ds = backend.empty_like(sv);
+                          backend.scale_groups_backward(kv, sv, numerator, epsilon, dy, dk, ds);
+                          sink.give(0, dk);
+                          sink.give(1, ds);
+                        });
+}
+
+}  // namespace gsnet::ops

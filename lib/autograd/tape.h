@@ -1,0 +1,100 @@
+// The tape owns gradients: a list of nodes in execution order, replayed backwards; each dies after its turn.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <unordered_map>
+#include <vector>
+
+#include "autograd/parameter.h"
+#include "backend/backend.h"
+#include "core/tensor.h"
+
+namespace gsnet {
+
+class Tape;
+
+/// A tensor and its place on a tape. Without a place it is a constant: nothing is recorded for it.
+struct Var {
+  Tensor value;
+  Tape* tape = nullptr;
+  int32_t id = -1;
+
+  const Shape& shape() const { return value.shape(); }
+  bool tracked() const { return id >= 0; }
+};
+
+/// Where a vjp hands its results.
+class GradSink {
+ public:
+  /// Whether input i of the op wants a gradient; a vjp computes no other.
+  bool needs(int i) const;
+  /// The gradient of input i. Throws Error when its shape, layout or dtype is not the input's.
+  void give(int i, Tensor gradient);
+
+ private:
+  friend class Tape;
+  GradSink(Tape& tape, int32_t node) : tape_(tape), node_(node) {}
+  Tape& tape_;
+  int32_t node_;
+};
+
+/// Given dy, the gradient of a node's output, gives the gradients of its inputs. What it needs it has captured.
+using Vjp = std::function<void(GradSink&, const Tensor& dy)>;
+
+struct TapeMode {
+  bool record = false;        ///< keep what a backward pass needs
+  bool training = false;      ///< layers use their training form (degree of the series, power iterations)
+  bool check_finite = false;  ///< module graphs check every output and throw Error naming the layer
+};
+
+/// One tape a step, used from one thread.
+class Tape {
+ public:
+  Tape(Backend& backend, TapeMode mode) : backend_(backend), mode_(mode) {}
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  Backend& backend() const { return backend_; }
+  const TapeMode& mode() const { return mode_; }
+
+  /// A constant, or a leaf whose gradient is asked for by grad() after backward().
+  Var input(Tensor value, bool needs_grad = false);
+  /// The parameter's value. The same parameter twice is the same leaf; its gradient goes to parameter.grad.
+  Var use(Parameter& parameter);
+  /// The output y of an op. Recorded only if the mode says so and an input is tracked. `op` names it in errors and must
+  /// outlive the tape (a literal).
+  Var record(const char* op, Tensor y, std::initializer_list<const Var*> inputs, Vjp vjp);
+
+  /// d(loss): replays from `loss`, a tensor of one element, to the leaves. Gradients add to parameter.grad where there
+  /// is one already. The tape is spent afterwards, but for grad().
+  void backward(const Var& loss);
+  /// The same from any output with a given gradient.
+  void backward(const Var& output, Tensor gradient);
+  /// Gradient of a leaf made by input(…, true); empty when the output does not depend on it.
+  Tensor grad(const Var& leaf) const;
+
+ private:
+  friend class GradSink;
+  struct Node {
+    const char* op = "";
+    std::vector<int32_t> inputs;  // -1: a constant
+    Shape shape;
+    DType dtype = DType::f32;
+    Layout layout = Layout::row_major;
+    Vjp vjp;
+    Parameter* parameter = nullptr;
+    bool leaf = false;
+  };
+
+  Var leaf(Tensor value, Parameter* parameter);
+
+  Backend& backend_;
+  TapeMode mode_;
+  std::vector<Node> nodes_;
+  std::vector<Tensor> grads_;
+  std::unordered_map<const Parameter*, int32_t> leaves_;
+};
+
+}  // namespace gsnet

@@ -1,0 +1,62 @@
+// Backend: a machine. A device, its allocator, its stream of work, and the kernel families.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "backend/channels.h"
+#include "backend/conv.h"
+#include "backend/eltwise.h"
+#include "backend/kernel_norm.h"
+#include "backend/linalg.h"
+#include "backend/loss.h"
+#include "backend/optim.h"
+#include "backend/pool.h"
+#include "backend/reduce.h"
+#include "backend/series.h"
+
+namespace gsnet {
+
+/// Work is ordered: a kernel sees what earlier calls wrote. Calls come from one thread at a time. Kernels trust the
+/// shapes they are given (ops check them); they throw Error only for what cannot be known before.
+class Backend : public ConvKernels,
+                public SeriesKernels,
+                public LinalgKernels,
+                public KernelNormKernels,
+                public EltwiseKernels,
+                public ChannelKernels,
+                public PoolKernels,
+                public ReduceKernels,
+                public LossKernels,
+                public OptimKernels {
+ public:
+  /// "reference", "cpu", "cuda", "check:cpu,reference".
+  virtual std::string name() const = 0;
+  /// The library versions and the instruction set in use, for reports: one line.
+  virtual std::string description() const = 0;
+  virtual Device device() const = 0;
+  /// What activations and parameters are held in: f64 on `reference`, f32 on the others.
+  virtual DType dtype() const = 0;
+  virtual const std::shared_ptr<Allocator>& memory() const = 0;
+  /// Waits until all work is done.
+  virtual void synchronise() = 0;
+
+  /// Uninitialised tensor of this machine's dtype and memory; rank 4 activations ask for channels_last.
+  Tensor empty(const Shape& shape, Layout layout = Layout::row_major) const;
+  Tensor empty_like(const Tensor& x) const;
+  /// A copy of a host tensor in this machine's memory: floating-point elements become dtype(), integers stay.
+  virtual Tensor upload(const Tensor& host) = 0;
+  /// A host copy, dtype kept.
+  virtual Tensor download(const Tensor& x) = 0;
+};
+
+/// Settings that every machine understands. Nothing here changes results beyond the order of sums.
+struct BackendSpec {
+  std::string name = "cpu";  ///< "reference", "cpu", "cuda", or "check:A,B"
+  int threads = 0;           ///< host threads; 0: one a core
+};
+
+/// Throws Error naming the machines there are, or why the one asked for cannot run here.
+std::unique_ptr<Backend> make_backend(const BackendSpec& spec);
+
+}  // namespace gsnet

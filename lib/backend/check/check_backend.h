@@ -1,0 +1,84 @@
+// A machine that runs every kernel on two machines and compares.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "backend/backend.h"
+#include "backend/check/arguments.h"
+
+namespace gsnet {
+
+class CheckBackend final : public Backend {
+ public:
+  CheckBackend(std::unique_ptr<Backend> first, std::unique_ptr<Backend> second);
+
+  std::string name() const override { return "check:" + first_->name() + "," + second_->name(); }
+  std::string description() const override;
+  Device device() const override { return first_->device(); }
+  DType dtype() const override { return first_->dtype(); }
+  const std::shared_ptr<Allocator>& memory() const override { return first_->memory(); }
+  void synchronise() override { first_->synchronise(); }
+  Tensor upload(const Tensor& host) override { return first_->upload(host); }
+  Tensor download(const Tensor& x) override { return first_->download(x); }
+
+  void conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) override;
+  void conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) override;
+  void conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) override;
+  void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) override;
+  void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved, const Tensor& dy, Tensor* dx, Tensor* dk) override;
+  void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) override;
+  void matrix_exp(const Tensor& a, Tensor& e) override;
+  void matrix_exp_backward(const Tensor& a, const Tensor& de, Tensor& da) override;
+  void cayley(const Tensor& a, Tensor& q) override;
+  void cayley_backward(const Tensor& a, const Tensor& q, const Tensor& dq, Tensor& da) override;
+  void normalise_rows(const Tensor& w, Tensor& y) override;
+  void normalise_rows_backward(const Tensor& w, const Tensor& dy, Tensor& dw) override;
+  void skew(const Tensor& w, int64_t groups, Tensor& k) override;
+  void gram_norm(const Tensor& k, int64_t groups, Tensor& s) override;
+  void gram_norm_backward(const Tensor& k, const Tensor& s, const Tensor& ds, Tensor& dk) override;
+  void four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) override;
+  void four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) override;
+  void scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) override;
+  void scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon, const Tensor& dy, Tensor& dk, Tensor& ds) override;
+  void fill(double value, Tensor& y) override;
+  void copy(const Tensor& x, Tensor& y) override;
+  void unary(UnaryOp op, const Tensor& x, Tensor& y) override;
+  void unary_backward(UnaryOp op, const Tensor& x, const Tensor& y, const Tensor& dy, Tensor& dx) override;
+  void binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& y) override;
+  void axpby(double alpha, const Tensor& x, double beta, const Tensor& z, Tensor& y) override;
+  void scale(double alpha, const Tensor& x, Tensor& y) override;
+  void add_bias(const Tensor& x, const Tensor& b, Tensor& y) override;
+  void maxmin(const MaxMinSpec& spec, const Tensor& x, Tensor& y) override;
+  void maxmin_backward(const MaxMinSpec& spec, const Tensor& x, const Tensor& dy, Tensor& dx) override;
+  void group_sort(int64_t size, const Tensor& x, Tensor& y) override;
+  void group_sort_backward(int64_t size, const Tensor& x, const Tensor& dy, Tensor& dx) override;
+  void householder(Pairing pairing, const Tensor& x, const Tensor& theta, Tensor& y) override;
+  void householder_backward(Pairing pairing, const Tensor& x, const Tensor& theta, const Tensor& dy, Tensor& dx, Tensor& dtheta) override;
+  void map_channels(const ChannelMap& map, const Tensor& x, Tensor& y) override;
+  void space_to_depth(int64_t block, const Tensor& x, Tensor& y) override;
+  void depth_to_space(int64_t block, const Tensor& x, Tensor& y) override;
+  void convert_layout(const Tensor& x, Tensor& y) override;
+  void pool(const PoolSpec& spec, const Tensor& x, Tensor& y) override;
+  void pool_backward(const PoolSpec& spec, const Tensor& x, const Tensor& y, const Tensor& dy, Tensor& dx) override;
+  void sum_to_channels(const Tensor& x, Tensor& y) override;
+  void sum(const Tensor& x, Tensor& y) override;
+  double sum_of_squares(const Tensor& x) override;
+  void cross_entropy(const CrossEntropySpec& spec, const Tensor& z, const Tensor& labels, Tensor& loss, Tensor& p) override;
+  void cross_entropy_backward(const Tensor& p, const Tensor& labels, const Tensor& dloss, Tensor& dz) override;
+  void margin(const Tensor& z, const Tensor& labels, Tensor& margin, Tensor& rival) override;
+  void margin_backward(const Tensor& labels, const Tensor& rival, const Tensor& dmargin, Tensor& dz) override;
+  void sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Tensor& v) override;
+  void adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w, Tensor& m, Tensor& v) override;
+
+ private:
+  using Arguments = check::Arguments;
+  using Call = std::function<void(Backend&, Arguments&)>;
+  /// Calls on the second machine with copies, then on the first, then compares what both wrote.
+  void both(const char* op, const Call& call);
+
+  std::unique_ptr<Backend> first_, second_;
+};
+
+}  // namespace gsnet

@@ -1,0 +1,33 @@
+// Convolution kernels.  x (N, Ci, H, W)  w (Co, Ci/g, Kh, Kw)  y (N, Co, Ho, Wo); activations channels-last, w row-major.
+#pragma once
+
+#include <array>
+
+#include "core/tensor.h"
+
+namespace gsnet {
+
+struct ConvSpec {
+  std::array<int64_t, 2> stride = {1, 1};    ///< down, right
+  std::array<int64_t, 4> pad = {0, 0, 0, 0};  ///< zeros at top, left, bottom, right
+  std::array<int64_t, 2> dilation = {1, 1};  ///< 1: neighbouring taps
+  int64_t groups = 1;
+
+  bool operator==(const ConvSpec&) const = default;
+};
+
+/// Checks that shapes fit together and gives y's shape; throws Error naming the axis that does not fit.
+Shape conv2d_shape(const Shape& x, const Shape& w, const ConvSpec& spec);
+
+/// Every output is assigned, never accumulated into. `bias` (Co) may be null.
+class ConvKernels {
+ public:
+  virtual ~ConvKernels() = default;
+  virtual void conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) = 0;
+  /// dx = the adjoint of conv2d in x, applied to dy.
+  virtual void conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) = 0;
+  /// dw = the adjoint of conv2d in w, applied to dy: a sum over images and pixels.
+  virtual void conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) = 0;
+};
+
+}  // namespace gsnet

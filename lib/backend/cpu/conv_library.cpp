@@ -1,0 +1,280 @@
+#include "backend/cpu/conv_library.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+
+#include "backend/cpu/dnnl_api.h"
+#include "backend/cpu/omp_threads.h"
+#include "backend/cpu/scratch.h"
+#include "core/error.h"
+
+namespace gsnet::cpu {
+namespace {
+
+using Dims = dnnl::memory::dims;
+using Tag = dnnl::memory::format_tag;
+constexpr auto kF32 = dnnl::memory::data_type::f32;
+
+dnnl::engine& host_engine() {
+  static dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+/// The library's errors become ours, with the operation's name.
+template <class Body>
+void guarded(const char* op, Body&& body) {
+  try {
+    body();
+  } catch (const dnnl::error& error) {
+    throw Error(fmt::format("[{}] oneDNN: {}", op, error.what()));
+  }
+}
+
+dnnl::memory::desc activation(const Shape& s) { return {Dims{s[0], s[1], s[2], s[3]}, kF32, Tag::nhwc}; }
+
+dnnl::memory::desc weights(const Shape& w, int64_t groups, bool plain) {
+  if (groups == 1) return {Dims{w[0], w[1], w[2], w[3]}, kF32, plain ? Tag::oihw : Tag::any};
+  return {Dims{groups, w[0] / groups, w[1], w[2], w[3]}, kF32, plain ? Tag::goihw : Tag::any};
+}
+
+/// Padding after the last row or column as the library wants it: what the last window really reaches, so that
+/// its own rule for the output's size gives ours.
+int64_t high_pad(int64_t in, int64_t out, int64_t window, int64_t stride, int64_t dilation, int64_t pad) {
+  return (out - 1) * stride + (window - 1) * dilation + 1 - in - pad;
+}
+
+}  // namespace
+
+struct ConvLibrary::Primitive {
+  dnnl::primitive run, reorder;
+  dnnl::memory::desc x, w, w_plain, bias, y, scratchpad;
+  bool reordered = false;
+
+  size_t weight_bytes() const { return reordered ? w.get_size() : 0; }
+};
+
+namespace {
+
+api::ConvMemory describe(const Shape& x, const Shape& w, const Shape& y, const ConvSpec& spec, bool bias) {
+  api::ConvMemory m;
+  m.x = activation(x);
+  m.y = activation(y);
+  m.w = weights(w, spec.groups, false);
+  m.has_bias = bias;
+  if (bias) m.bias = {Dims{w[0]}, kF32, Tag::x};
+  m.stride = {spec.stride[0], spec.stride[1]};
+  m.dilation = {spec.dilation[0] - 1, spec.dilation[1] - 1};
+  m.pad_low = {spec.pad[0], spec.pad[1]};
+  m.pad_high = {high_pad(x[2], y[2], w[2], spec.stride[0], spec.dilation[0], spec.pad[0]),
+                high_pad(x[3], y[3], w[3], spec.stride[1], spec.dilation[1], spec.pad[1])};
+  return m;
+}
+
+dnnl::primitive_attr user_scratchpad() {
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attr;
+}
+
+}  // namespace
+
+ConvLibrary::ConvLibrary(int threads, std::shared_ptr<Allocator> memory)
+    : threads_(threads), memory_(std::move(memory)) {}
+
+ConvLibrary::~ConvLibrary() = default;
+
+const ConvLibrary::Primitive& ConvLibrary::find(Kind kind, const Shape& x, const Shape& w, const Shape& y,
+                                                const ConvSpec& spec) {
+  const Key key = {static_cast<int64_t>(kind),
+                   x[0],
+                   x[1],
+                   x[2],
+                   x[3],
+                   w[0],
+                   w[1],
+                   w[2],
+                   w[3],
+                   spec.stride[0],
+                   spec.stride[1],
+                   spec.pad[0],
+                   spec.pad[1],
+                   spec.pad[2],
+                   spec.pad[3],
+                   spec.dilation[0],
+                   spec.dilation[1],
+                   spec.groups};
+  if (const auto found = entries_.find(key); found != entries_.end()) {
+    found->second.last_use = ++uses_;
+    return *found->second.primitive;
+  }
+  auto attr = user_scratchpad();
+  if (kind == Kind::forward_add) {
+    dnnl::post_ops add;
+    add.append_sum(1);
+    attr.set_post_ops(add);
+  }
+  const dnnl::engine& engine = host_engine();
+  const auto memory = describe(x, w, y, spec, kind == Kind::forward_bias);
+  auto made = std::make_unique<Primitive>();
+  const auto keep = [&](const auto& pd, const dnnl::memory::desc& chosen, auto primitive) {
+    made->run = std::move(primitive);
+    made->w = chosen;
+    made->scratchpad = pd.scratchpad_desc();
+  };
+  if (kind == Kind::forward || kind == Kind::forward_bias || kind == Kind::forward_add) {
+    const auto pd = api::forward(engine, dnnl::prop_kind::forward_inference, memory, attr);
+    keep(pd, pd.weights_desc(), api::Forward(pd));
+  } else {
+    const auto hint = api::forward(engine, dnnl::prop_kind::forward_training, memory, attr);
+    if (kind == Kind::backward_data) {
+      const auto pd = api::backward_data(engine, memory, hint, attr);
+      keep(pd, pd.weights_desc(), api::BackwardData(pd));
+    } else {
+      const auto pd = api::backward_weights(engine, memory, hint, attr);
+      keep(pd, pd.diff_weights_desc(), api::BackwardWeights(pd));
+    }
+  }
+  made->x = memory.x;
+  made->y = memory.y;
+  made->bias = memory.bias;
+  made->w_plain = weights(w, spec.groups, true);
+  made->reordered = made->w != made->w_plain;
+  if (made->reordered) {
+    const bool out = kind == Kind::backward_weights;
+    made->reorder = dnnl::reorder(
+        dnnl::reorder::primitive_desc(engine, out ? made->w : made->w_plain, engine, out ? made->w_plain : made->w));
+  }
+  if (entries_.size() >= kMostEntries) {
+    entries_.erase(std::ranges::min_element(entries_, {}, [](const auto& e) { return e.second.last_use; }));
+  }
+  return *entries_.emplace(key, Entry{std::move(made), ++uses_}).first->second.primitive;
+}
+
+namespace {
+
+/// Memory objects and scratch of one call.
+class Call {
+ public:
+  Call(const std::shared_ptr<Allocator>& memory, size_t weight_bytes, size_t scratch_bytes)
+      : stream_(host_engine()), weights_(memory, weight_bytes), scratchpad_(memory, scratch_bytes) {}
+
+  dnnl::memory at(const dnnl::memory::desc& desc, const Tensor& x) const { return {desc, host_engine(), x.raw()}; }
+  dnnl::memory rearranged(const dnnl::memory::desc& desc) const { return {desc, host_engine(), weights_.raw()}; }
+  dnnl::memory scratch(const dnnl::memory::desc& desc) const { return {desc, host_engine(), scratchpad_.raw()}; }
+  void reorder(const dnnl::primitive& primitive, dnnl::memory from, dnnl::memory to) {
+    run(primitive, {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
+  }
+  void run(const dnnl::primitive& primitive, const std::unordered_map<int, dnnl::memory>& arguments) {
+    primitive.execute(stream_, arguments);
+    stream_.wait();
+  }
+
+ private:
+  dnnl::stream stream_;
+  Scratch weights_, scratchpad_;
+};
+
+}  // namespace
+
+void ConvLibrary::forward(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, const Tensor& y) {
+  if (y.numel() == 0) return;
+  const OmpThreads threads(threads_);
+  guarded("conv2d", [&] {
+    const Kind kind = bias != nullptr ? Kind::forward_bias : Kind::forward;
+    const Primitive& p = find(kind, x.shape(), w.shape(), y.shape(), spec);
+    Call call(memory_, p.weight_bytes(), p.scratchpad.get_size());
+    dnnl::memory kernel = call.at(p.w_plain, w);
+    if (p.reordered) {
+      call.reorder(p.reorder, kernel, call.rearranged(p.w));
+      kernel = call.rearranged(p.w);
+    }
+    std::unordered_map<int, dnnl::memory> arguments = {{DNNL_ARG_SRC, call.at(p.x, x)},
+                                                       {DNNL_ARG_WEIGHTS, kernel},
+                                                       {DNNL_ARG_DST, call.at(p.y, y)},
+                                                       {DNNL_ARG_SCRATCHPAD, call.scratch(p.scratchpad)}};
+    if (bias != nullptr) arguments.emplace(DNNL_ARG_BIAS, call.at(p.bias, *bias));
+    call.run(p.run, arguments);
+  });
+}
+
+void ConvLibrary::backward_data(const Tensor& dy, const Tensor& w, const ConvSpec& spec, const Tensor& dx) {
+  if (dx.numel() == 0) return;
+  const OmpThreads threads(threads_);
+  guarded("conv2d_dgrad", [&] {
+    const Primitive& p = find(Kind::backward_data, dx.shape(), w.shape(), dy.shape(), spec);
+    Call call(memory_, p.weight_bytes(), p.scratchpad.get_size());
+    dnnl::memory kernel = call.at(p.w_plain, w);
+    if (p.reordered) {
+      call.reorder(p.reorder, kernel, call.rearranged(p.w));
+      kernel = call.rearranged(p.w);
+    }
+    call.run(p.run, {{DNNL_ARG_DIFF_DST, call.at(p.y, dy)},
+                     {DNNL_ARG_WEIGHTS, kernel},
+                     {DNNL_ARG_DIFF_SRC, call.at(p.x, dx)},
+                     {DNNL_ARG_SCRATCHPAD, call.scratch(p.scratchpad)}});
+  });
+}
+
+void ConvLibrary::backward_weights(const Tensor& x, const Tensor& dy, const ConvSpec& spec, const Tensor& dw) {
+  if (dw.numel() == 0) return;
+  if (dy.numel() == 0) {
+    std::memset(dw.raw(), 0, dw.bytes());
+    return;
+  }
+  const OmpThreads threads(threads_);
+  guarded("conv2d_wgrad", [&] {
+    const Primitive& p = find(Kind::backward_weights, x.shape(), dw.shape(), dy.shape(), spec);
+    Call call(memory_, p.weight_bytes(), p.scratchpad.get_size());
+    const dnnl::memory kernel = p.reordered ? call.rearranged(p.w) : call.at(p.w_plain, dw);
+    call.run(p.run, {{DNNL_ARG_SRC, call.at(p.x, x)},
+                     {DNNL_ARG_DIFF_DST, call.at(p.y, dy)},
+                     {DNNL_ARG_DIFF_WEIGHTS, kernel},
+                     {DNNL_ARG_SCRATCHPAD, call.scratch(p.scratchpad)}});
+    if (p.reordered) call.reorder(p.reorder, kernel, call.at(p.w_plain, dw));
+  });
+}
+
+// v_K = c_K x, v_{m-1} = c_{m-1} x + J v_m: the library adds to what its output holds.
+void ConvLibrary::series(const Tensor& x, const Tensor& k, const SeriesSpec& spec, float sign, const Tensor& y) {
+  if (x.numel() == 0) return;
+  const OmpThreads threads(threads_);
+  guarded("conv_exp", [&] {
+    const int64_t high = k.shape()[2] / 2, wide = k.shape()[3] / 2;
+    const ConvSpec conv{.pad = {high, wide, high, wide}, .groups = spec.groups};
+    const Primitive& p = find(Kind::forward_add, x.shape(), k.shape(), x.shape(), conv);
+    Call call(memory_, p.weight_bytes(), p.scratchpad.get_size());
+    dnnl::memory kernel = call.at(p.w_plain, k);
+    if (p.reordered) {
+      call.reorder(p.reorder, kernel, call.rearranged(p.w));
+      kernel = call.rearranged(p.w);
+    }
+    const auto scaled = [&](int m, const Tensor& to) {
+      const auto c = static_cast<float>(spec.coefficients[static_cast<size_t>(m)]) * (m % 2 == 1 ? sign : 1);
+      const float* from = x.data<float>();
+      float* out = to.data<float>();
+      for (int64_t i = 0; i < x.numel(); ++i) out[i] = c * from[i];
+    };
+    Tensor v = Tensor::empty(x.shape(), DType::f32, Layout::channels_last, memory_);
+    Tensor next = Tensor::empty(x.shape(), DType::f32, Layout::channels_last, memory_);
+    scaled(spec.degree(), v);
+    for (int m = spec.degree() - 1; m >= 0; --m) {
+      const Tensor& to = m == 0 ? y : next;
+      scaled(m, to);
+      call.run(p.run, {{DNNL_ARG_SRC, call.at(p.x, v)},
+                       {DNNL_ARG_WEIGHTS, kernel},
+                       {DNNL_ARG_DST, call.at(p.y, to)},
+                       {DNNL_ARG_SCRATCHPAD, call.scratch(p.scratchpad)}});
+      std::swap(v, next);
+    }
+  });
+}
+
+std::string conv_library_version() {
+  const dnnl_version_t* version = dnnl_version();
+  return fmt::format("oneDNN {}.{}.{}", version->major, version->minor, version->patch);
+}
+
+}  // namespace gsnet::cpu

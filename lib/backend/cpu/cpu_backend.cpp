@@ -1,0 +1,70 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "backend/cpu/conv_library.h"
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/make.h"
+#include "backend/cpu/series.h"
+
+namespace gsnet {
+
+std::unique_ptr<Backend> make_cpu_backend(int threads) { return std::make_unique<cpu::CpuBackend>(threads); }
+
+namespace cpu {
+
+CpuBackend::CpuBackend(int threads)
+    : host::HostTraining<float>(threads),
+      convs_(std::make_unique<ConvLibrary>(this->threads(), memory())),
+      series_(std::make_unique<SeriesMachine>(SeriesMachine{&series_kernels(), this->threads(), memory()})) {}
+
+CpuBackend::~CpuBackend() = default;
+
+std::string CpuBackend::description() const {
+  return fmt::format("{}, {}, {} threads", conv_library_version(), series_->kernels->name, threads());
+}
+
+void CpuBackend::conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) {
+  convs_->forward(x, w, bias, spec, y);
+}
+
+void CpuBackend::conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) {
+  convs_->backward_data(dy, w, spec, dx);
+}
+
+void CpuBackend::conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) {
+  convs_->backward_weights(x, dy, spec, dw);
+}
+
+// Lanes of the series kernels are images: with few of them the library is faster, unless iterates must be kept.
+bool CpuBackend::library_series(const Tensor& x) const { return 2 * x.shape()[0] <= series_->kernels->vector; }
+
+void CpuBackend::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) {
+  if (saved == nullptr && library_series(x)) return convs_->series(x, k, spec, 1, y);
+  series_forward(*series_, x, k, spec, 1, y, saved);
+}
+
+void CpuBackend::conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
+                                   const Tensor& dy, Tensor* dx, Tensor* dk) {
+  if (dk != nullptr) return series_backward(*series_, x, k, spec, saved, dy, dx, *dk);
+  if (dx == nullptr) return;
+  if (library_series(x)) return convs_->series(dy, k, spec, -1, *dx);
+  series_forward(*series_, dy, k, spec, -1, *dx, nullptr);
+}
+
+void CpuBackend::gemm(const GemmShape& s, const float* a, const float* b, float* y) {
+  if (s.rows == 0 || s.columns == 0) return;
+  if (s.inner == 0) {
+    std::fill_n(y, s.batch * s.rows * s.columns, 0.0F);
+    return;
+  }
+  for (int64_t i = 0; i < s.batch; ++i) {
+    multiply(threads(), Product::dense(s.rows, s.columns, s.inner, s.transpose_a, s.transpose_b),
+             a + i * s.rows * s.inner, b + i * s.inner * s.columns, y + i * s.rows * s.columns);
+  }
+}
+
+}  // namespace cpu
+}  // namespace gsnet

@@ -1,0 +1,43 @@
+// The cpu machine: the host loops in float, with what is hot replaced.
+#pragma once
+
+#include <memory>
+
+#include "backend/host/host_backend.h"
+
+namespace gsnet::cpu {
+
+class ConvLibrary;
+struct SeriesMachine;
+
+class CpuBackend final : public host::HostBackend<float> {
+ public:
+  /// threads 0: one a core.
+  explicit CpuBackend(int threads);
+  ~CpuBackend() override;
+
+  std::string name() const override { return "cpu"; }
+  std::string description() const override;
+
+  void conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) override;
+  void conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) override;
+  void conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) override;
+
+  void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) override;
+  void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
+                         const Tensor& dy, Tensor* dx, Tensor* dk) override;
+
+  void gram_norm(const Tensor& k, int64_t groups, Tensor& s) override;
+  void gram_norm_backward(const Tensor& k, const Tensor& s, const Tensor& ds, Tensor& dk) override;
+
+ protected:
+  void gemm(const GemmShape& shape, const float* a, const float* b, float* y) override;
+
+ private:
+  bool library_series(const Tensor& x) const;
+
+  std::unique_ptr<ConvLibrary> convs_;
+  std::unique_ptr<SeriesMachine> series_;
+};
+
+}  // namespace gsnet::cpu

@@ -1,0 +1,19 @@
+// The series kernels for AVX2; compile with -mavx2 -mfma -O3.
+#define GSNET_ISA isa_avx2
+#include "backend/cpu/series_kernels.inc.h"
+
+namespace gsnet::cpu {
+
+const SeriesKernels& series_kernels_avx2() {
+  static constexpr SeriesKernels kernels = {"AVX2",
+                                            isa_avx2::kVector,
+                                            isa_avx2::kLargestRun,
+                                            isa_avx2::load_block,
+                                            isa_avx2::store_block,
+                                            isa_avx2::columns_of,
+                                            isa_avx2::conv,
+                                            isa_avx2::gradient};
+  return kernels;
+}
+
+}  // namespace gsnet::cpu

@@ -1,0 +1,19 @@
+// The series kernels for AVX-512; compile with -mavx512f -mfma -O3.
+#define GSNET_ISA isa_avx512
+#include "backend/cpu/series_kernels.inc.h"
+
+namespace gsnet::cpu {
+
+const SeriesKernels& series_kernels_avx512() {
+  static constexpr SeriesKernels kernels = {"AVX-512",
+                                            isa_avx512::kVector,
+                                            isa_avx512::kLargestRun,
+                                            isa_avx512::load_block,
+                                            isa_avx512::store_block,
+                                            isa_avx512::columns_of,
+                                            isa_avx512::conv,
+                                            isa_avx512::gradient};
+  return kernels;
+}
+
+}  // namespace gsnet::cpu

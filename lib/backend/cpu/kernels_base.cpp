@@ -1,0 +1,14 @@
+// The series kernels for baseline x86-64; compile with the compiler's defaults.
+#define GSNET_ISA isa_base
+#include "backend/cpu/series_kernels.inc.h"
+
+namespace gsnet::cpu {
+
+const SeriesKernels& series_kernels_base() {
+  static constexpr SeriesKernels kernels = {"baseline x86-64",    isa_base::kVector,     isa_base::kLargestRun,
+                                            isa_base::load_block, isa_base::store_block, isa_base::columns_of,
+                                            isa_base::conv,       isa_base::gradient};
+  return kernels;
+}
+
+}  // namespace gsnet::cpu

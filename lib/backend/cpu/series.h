@@ -1,0 +1,28 @@
+// The power series of a convolution by the kernels of series_kernels.h.
+//
+// Forward, by Horner: u_K = x, u_{m-1} = x + r_m J u_m with r_m = c_m / c_{m-1}, y = c_0 u_0.
+// Backward, with J' = -J: a_0 = c_0 dy, a_{m+1} = -r_{m+1} J a_m, dx = sum_m a_m,
+// dk = sum_m r_{m+1} a_m (x) u_{m+1}. Saved for it: u_1 … u_{K-1}, each a tensor of blocks.
+#pragma once
+
+#include <memory>
+
+#include "backend/cpu/series_plan.h"
+#include "core/allocator.h"
+
+namespace gsnet::cpu {
+
+struct SeriesMachine {
+  const SeriesKernels* kernels;
+  int threads;
+  std::shared_ptr<Allocator> memory;
+};
+
+/// sign -1 evaluates the series in -J. saved may be null.
+void series_forward(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec, float sign,
+                    const Tensor& y, SeriesSaved* saved);
+/// dk is not null, dx may be.
+void series_backward(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
+                     const SeriesSaved& saved, const Tensor& dy, const Tensor* dx, const Tensor& dk);
+
+}  // namespace gsnet::cpu

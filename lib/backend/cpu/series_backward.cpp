@@ -1,0 +1,210 @@
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "backend/cpu/scratch.h"
+#include "backend/cpu/series.h"
+#include "backend/cpu/series_team.h"
+#include "backend/host/parallel.h"
+
+namespace gsnet::cpu {
+namespace {
+
+/// Floats of one team's scratch: the iterates computed again, x before them; the a of one batch of terms and one
+/// more; the columns of the batch; the sum for dx.
+struct BackwardScratch {
+  int64_t iterates = 0, a = 0, columns = 0, sum = 0, size = 0;
+
+  BackwardScratch(const SeriesPlan& plan, int64_t kept, int64_t terms) {
+    a = kept * plan.buffer_floats();
+    columns = a + (terms + 1) * plan.buffer_floats();
+    sum = columns + terms * plan.column_floats();
+    size = sum + plan.buffer_floats();
+  }
+};
+
+struct Backward {
+  const SeriesPlan& plan;
+  const SeriesSpec& spec;
+  const float* weights;
+  const Tensor& x;
+  const Tensor& dy;
+  const SeriesSaved& saved;
+  const Tensor* dx;
+  int64_t terms;
+  BackwardScratch layout;
+  float* scratch;
+  float* gradients;  ///< of a team and group: see gradient_of
+
+  bool recompute() const { return static_cast<int>(saved.tensors.size()) + 1 < spec.degree(); }
+
+  float ratio(int m) const {
+    const auto at = static_cast<size_t>(m);
+    return static_cast<float>(spec.coefficients[at] / spec.coefficients[at - 1]);
+  }
+
+  /// A team's tasks are consecutive, so the pairs of team and group that occur, in order, are numbered by team + group.
+  float* gradient_of(int64_t team, int64_t group) const { return gradients + (team + group) * plan.gradient_floats(); }
+
+  float* buffers_of(const Member& member) const { return scratch + member.team() * layout.size; }
+
+  /// u_m, m = 1 .. K.
+  const float* iterate(int m, int64_t task, float* buffers) const {
+    if (m == spec.degree()) return buffers;
+    if (recompute()) return buffers + (spec.degree() - m) * plan.buffer_floats();
+    return saved.tensors[static_cast<size_t>(m - 1)].data<float>() + plan.saved_offset(task);
+  }
+
+  ConvStep conv_step(const Member& member, int64_t task) const {
+    const SeriesGeometry& g = plan.geometry;
+    const Share part = member.share(g.runs * pixels_of(g));
+    ConvStep s = {};
+    s.weights = weights + plan.group_of(task) * plan.weight_floats();
+    s.alpha = 1;
+    s.vectors = plan.vectors_of(task);
+    s.begin = part.begin;
+    s.end = part.end;
+    return s;
+  }
+
+  void compute_iterates(const Member& member, int64_t task, float* buffers) const {
+    for (int m = spec.degree(); m > 1; --m) {
+      member.meet();
+      if (task < 0) continue;
+      ConvStep s = conv_step(member, task);
+      s.u = iterate(m, task, buffers);
+      s.x = buffers;
+      s.out = buffers + (spec.degree() - m + 1) * plan.buffer_floats();
+      s.beta = ratio(m);
+      plan.kernels->conv(plan.geometry, s);
+    }
+    member.meet();
+  }
+
+  float* a_of(int m, float* buffers) const { return buffers + layout.a + m % (terms + 1) * plan.buffer_floats(); }
+
+  /// The columns of u_{m+1}, and the products of the batch that ends with term m.
+  void gradient_step(const Member& member, int m, int64_t task, bool first_of_group, float* buffers) const {
+    const SeriesGeometry& g = plan.geometry;
+    const Share pixels = member.share(pixels_of(g));
+    const int64_t slot = m % terms;
+    if (task >= 0) {
+      plan.kernels->columns(g, iterate(m + 1, task, buffers), ratio(m + 1), plan.vectors_of(task),
+                            buffers + layout.columns + slot * plan.column_floats(), pixels.begin, pixels.end);
+    }
+    if (slot + 1 < terms && m + 1 < spec.degree()) return;
+    member.meet();
+    if (task < 0) return;
+    std::vector<const float*> a, columns;
+    for (int64_t i = 0; i <= slot; ++i) {
+      a.push_back(a_of(m - static_cast<int>(slot - i), buffers));
+      columns.push_back(buffers + layout.columns + i * plan.column_floats());
+    }
+    const int64_t column_blocks = (g.columns / plan.kernels->vector + 1) / 2;
+    const Share part = member.share(column_blocks * g.runs);
+    plan.kernels->gradient(g, {a.data(), columns.data(), slot + 1, gradient_of(member.team(), plan.group_of(task)),
+                               !first_of_group || m >= terms, plan.vectors_of(task), part.begin, part.end});
+  }
+
+  void adjoint_step(const Member& member, int m, int64_t task, float* buffers) const {
+    ConvStep s = conv_step(member, task);
+    s.u = a_of(m, buffers);
+    s.out = a_of(m + 1, buffers);
+    s.beta = -ratio(m + 1);
+    if (dx != nullptr) {
+      s.sum = buffers + layout.sum;
+      s.sum_in = m == 0 ? s.u : s.sum;
+    }
+    plan.kernels->conv(plan.geometry, s);
+  }
+
+  void task(const Member& member, int64_t task) const {
+    const SeriesGeometry& g = plan.geometry;
+    const SeriesKernels& kernels = *plan.kernels;
+    float* buffers = buffers_of(member);
+    const Share part = member.share(pixels_of(g));
+    const bool first_of_group = task >= 0 && (task == plan.first_task(member.team()) || task % plan.blocks == 0);
+    if (task >= 0) {
+      const int64_t vectors = plan.vectors_of(task);
+      kernels.load(g, plan.view(x, task), 1, vectors, buffers, part.begin, part.end);
+      kernels.load(g, plan.view(dy, task), static_cast<float>(spec.coefficients[0]), vectors, a_of(0, buffers),
+                   part.begin, part.end);
+    }
+    if (recompute()) compute_iterates(member, task, buffers);
+    member.meet();
+    for (int m = 0; m < spec.degree(); ++m) {
+      gradient_step(member, m, task, first_of_group, buffers);
+      if (m + 1 == spec.degree() && dx == nullptr) break;
+      if (task >= 0) adjoint_step(member, m, task, buffers);
+      member.meet();
+    }
+    if (task >= 0 && dx != nullptr) {
+      kernels.store(g, buffers + layout.sum, plan.vectors_of(task), plan.view(*dx, task), part.begin, part.end);
+    }
+    member.meet();
+  }
+};
+
+/// One run of output channels of dk (out, in, tap): that part of a team's gradient, assigned or added.
+void unpack_gradient(const SeriesPlan& plan, const float* gradient, int64_t run, bool add, float* dk) {
+  const SeriesGeometry& g = plan.geometry;
+  const int64_t taps = taps_of(g), whole_taps = plan.kernel_height * plan.kernel_width, vector = plan.kernels->vector;
+  const int64_t first = run_begin(g, run), size = run_begin(g, run + 1) - first;
+  for (int64_t block = 0; block < g.channels; block += 2 * vector) {
+    const int64_t wide = std::min(g.columns - block, 2 * vector), there = std::min(g.channels - block, wide);
+    const float* from = gradient + (block * g.channels + first * wide) * taps;
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      for (int64_t o = 0; o < size; ++o, from += wide) {
+        float* to = dk + ((first + o) * g.channels + block) * whole_taps + plan.whole_tap(tap);
+        for (int64_t i = 0; i < there; ++i) to[i * whole_taps] = add ? to[i * whole_taps] + from[i] : from[i];
+      }
+    }
+  }
+}
+
+/// dk = the sum of the teams' gradients, in the order of teams.
+void add_up_gradients(const Backward& backward, int threads, const Tensor& dk) {
+  const SeriesPlan& plan = backward.plan;
+  const SeriesGeometry& g = plan.geometry;
+  const int64_t group_floats = dk.numel() / plan.groups;
+  if (plan.kernel_height * plan.kernel_width != taps_of(g)) std::memset(dk.raw(), 0, dk.bytes());
+  host::parallel_for(threads, plan.groups * g.runs, group_floats / g.runs * 2, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t group = item / g.runs;
+      bool add = false;
+      for (int64_t team = 0; team < plan.teams; ++team) {
+        const bool took_part =
+            plan.first_task(team) < (group + 1) * plan.blocks && plan.first_task(team + 1) > group * plan.blocks;
+        if (!took_part) continue;
+        unpack_gradient(plan, backward.gradient_of(team, group), item % g.runs, add,
+                        dk.data<float>() + group * group_floats);
+        add = true;
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void series_backward(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
+                     const SeriesSaved& saved, const Tensor& dy, const Tensor* dx, const Tensor& dk) {
+  if (x.numel() == 0) {
+    for (float& value : dk.host<float>()) value = 0;
+    return;
+  }
+  const SeriesPlan plan = plan_series(*machine.kernels, x.shape(), k.shape(), spec.groups, machine.threads);
+  const auto floats = [](int64_t count) { return static_cast<size_t>(count) * sizeof(float); };
+  const bool recompute = static_cast<int>(saved.tensors.size()) + 1 < spec.degree();
+  const int64_t terms = plan.terms_at_once(spec.degree());
+  const BackwardScratch layout(plan, recompute ? spec.degree() : 1, terms);
+  const Scratch weights(machine.memory, floats(plan.groups * plan.weight_floats()));
+  const Scratch buffers(machine.memory, floats(plan.teams * layout.size));
+  const Scratch gradients(machine.memory, floats((plan.teams + plan.groups - 1) * plan.gradient_floats()));
+  pack_series_weights(plan, k.data<float>(), machine.threads, weights.floats());
+  const Backward backward{
+      plan, spec, weights.floats(), x, dy, saved, dx, terms, layout, buffers.floats(), gradients.floats()};
+  run_tasks(plan, [&](const Member& member, int64_t task) { backward.task(member, task); });
+  add_up_gradients(backward, machine.threads, dk);
+}
+
+}  // namespace gsnet::cpu

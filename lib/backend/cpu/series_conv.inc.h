@@ -1,0 +1,133 @@
+// The convolution step of a series. Innermost: one output pixel, one run of output channels, all lanes of the block,
+// summed over the taps inside the picture and the input channels. Taps next to each other in a row of the kernel are
+// next to each other in the block too, so that each row of taps is one pass over both arrays.
+#pragma once
+
+#include "backend/cpu/series_kernels.h"
+#include "backend/cpu/simd.h"
+
+namespace gsnet::cpu::GSNET_ISA {
+
+/// Taps of the kernel that fall inside the picture along one axis.
+struct TapRange {
+  int64_t begin, end;
+};
+
+static inline TapRange taps_inside(int64_t at, int64_t extent, int64_t window) {
+  const int64_t half = window / 2;
+  return {half > at ? half - at : 0, at + half < extent ? window : extent - at + half};
+}
+
+struct ConvPixel {
+  const SeriesGeometry* geometry;
+  const ConvStep* step;
+  int64_t row, column;
+  int64_t first_channel;  ///< of the run
+};
+
+// Short runs are summed in several independent parts, so that the multiply-adds do not wait for each other.
+template <int kRun, int kVectors>
+static void conv_pixel(const ConvPixel& at) {
+  constexpr int kSplit = kAccumulators / (kRun * kVectors) > 1 ? kAccumulators / (kRun * kVectors) : 1;
+  constexpr int64_t kLanes = kVectors * kVector;
+  const SeriesGeometry& g = *at.geometry;
+  const ConvStep& s = *at.step;
+  const TapRange rows = taps_inside(at.row, g.height, g.kernel_height);
+  const TapRange columns = taps_inside(at.column, g.width, g.kernel_width);
+  const float* weights = s.weights + at.first_channel * taps_of(g) * g.channels;
+
+  Vector sum[kSplit][kRun][kVectors] = {};
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const int64_t pixel =
+        (at.row + row - g.kernel_height / 2) * g.width + at.column + columns.begin - g.kernel_width / 2;
+    const float* u = s.u + pixel * g.channels * kLanes;
+    const float* w = weights + (row * g.kernel_width + columns.begin) * g.channels * kRun;
+    int64_t left = (columns.end - columns.begin) * g.channels;
+    for (; left >= kSplit; left -= kSplit) {
+#pragma GCC unroll 16
+      for (int k = 0; k < kSplit; ++k) {
+        Vector value[kVectors];
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v) value[v] = load(u + (k * kVectors + v) * kVector);
+#pragma GCC unroll 16
+        for (int o = 0; o < kRun; ++o) {
+          const Vector weight = fill(w[k * kRun + o]);
+#pragma GCC unroll 2
+          for (int v = 0; v < kVectors; ++v) sum[k][o][v] = multiply_add(weight, value[v], sum[k][o][v]);
+        }
+      }
+      u += kSplit * kLanes;
+      w += kSplit * kRun;
+    }
+    for (; kSplit > 1 && left > 0; --left) {
+#pragma GCC unroll 16
+      for (int o = 0; o < kRun; ++o) {
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v) {
+          sum[0][o][v] = multiply_add(fill(w[o]), load(u + v * kVector), sum[0][o][v]);
+        }
+      }
+      u += kLanes;
+      w += kRun;
+    }
+  }
+
+  const int64_t offset = ((at.row * g.width + at.column) * g.channels + at.first_channel) * kLanes;
+  const Vector alpha = fill(s.alpha), beta = fill(s.beta);
+#pragma GCC unroll 16
+  for (int o = 0; o < kRun; ++o) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t to = offset + (o * kVectors + v) * kVector;
+      Vector total = sum[0][o][v];
+#pragma GCC unroll 16
+      for (int k = 1; k < kSplit; ++k) total += sum[k][o][v];
+      total *= beta;
+      if (s.x != nullptr) total = multiply_add(alpha, load(s.x + to), total);
+      store(s.out + to, total);
+      if (s.sum != nullptr) store(s.sum + to, load(s.sum_in + to) + total);
+    }
+  }
+}
+
+using ConvPixelFunction = void (*)(const ConvPixel&);
+
+template <int kVectors, int... kRuns>
+struct ConvPixelTable {
+  static constexpr ConvPixelFunction of[] = {conv_pixel<kRuns, kVectors>...};
+};
+
+constexpr int kLargestRun = kAccumulators / 2;
+
+#if defined(__AVX512F__)
+template <int kVectors>
+using ConvPixels = ConvPixelTable<kVectors, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
+#else
+template <int kVectors>
+using ConvPixels = ConvPixelTable<kVectors, 1, 2, 3, 4, 5, 6>;
+#endif
+
+static void conv(const SeriesGeometry& g, const ConvStep& s) {
+  const ConvPixelFunction* pixel_of = s.vectors == 2 ? ConvPixels<2>::of : ConvPixels<1>::of;
+  const int64_t pixels = pixels_of(g);
+  for (int64_t first = 0; first < g.runs; first += g.runs_at_once) {
+    const int64_t together = first + g.runs_at_once < g.runs ? g.runs_at_once : g.runs - first;
+    const int64_t base = first * pixels, stop = base + together * pixels;
+    const int64_t begin = s.begin > base ? s.begin : base, end = s.end < stop ? s.end : stop;
+    if (begin >= end) continue;
+    int64_t pixel = (begin - base) / together, run = first + (begin - base) % together;
+    ConvPixel at = {&g, &s, pixel / g.width, pixel % g.width, 0};
+    for (int64_t i = begin; i < end; ++i) {
+      at.first_channel = run_begin(g, run);
+      pixel_of[run_begin(g, run + 1) - at.first_channel - 1](at);
+      if (++run < first + together) continue;
+      run = first;
+      if (++at.column == g.width) {
+        at.column = 0;
+        ++at.row;
+      }
+    }
+  }
+}
+
+}  // namespace gsnet::cpu::GSNET_ISA

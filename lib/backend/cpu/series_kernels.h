@@ -1,0 +1,91 @@
+// What the series kernels of one instruction set offer: plain functions on plain data, so that a file compiled with
+// special flags shares no code with others.
+//
+// Blocks. Work is cut into blocks of images within one group: `lanes` images (one or two vectors) side by side, in
+// scratch [pixel][channel][lane]. Output channels are cut into runs of nearly equal size, at most `largest_run`.
+//   weights   [run][tap][in][channel of the run]
+//   columns   [column block][pixel][lane][in of the block]: a block transposed; a column block is two vectors of input
+//             channels, the last one may be one vector; missing channels are zeros
+//   gradient  [column block][run][tap][channel of the run][in of the block]
+#pragma once
+
+#include <cstdint>
+
+namespace gsnet::cpu {
+
+/// One group of a convolution with "same" padding, and how its channels are cut.
+struct SeriesGeometry {
+  int64_t height, width, kernel_height, kernel_width;
+  int64_t channels;      ///< of the group, in and out
+  int64_t runs;          ///< of output channels
+  int64_t runs_at_once;  ///< how many runs pass over a pixel before the next pixel
+  int64_t rows_at_once;  ///< rows of the picture in one pass of the weight gradient
+  int64_t columns;       ///< input channels padded to whole vectors
+};
+
+// Of internal linkage, here and in the kernels: code compiled with special flags must not be shared.
+static inline int64_t pixels_of(const SeriesGeometry& g) { return g.height * g.width; }
+static inline int64_t taps_of(const SeriesGeometry& g) { return g.kernel_height * g.kernel_width; }
+static inline int64_t run_begin(const SeriesGeometry& g, int64_t run) {
+  const int64_t rest = g.channels % g.runs;
+  return run * (g.channels / g.runs) + (run < rest ? run : rest);
+}
+
+/// A block of images of one group in a channels-last tensor.
+struct BlockView {
+  float* first;          ///< the group's first channel of the first image's first pixel
+  int64_t image_stride;  ///< floats from image to image
+  int64_t pixel_stride;  ///< floats from pixel to pixel
+  int64_t images;        ///< no more than there are lanes; other lanes are zeros
+};
+
+/// out = alpha x + beta J u;  sum = sum_in + out. x, sum_in and sum may be null.
+struct ConvStep {
+  const float* u;
+  const float* weights;
+  const float* x;
+  float* out;
+  const float* sum_in;
+  float* sum;
+  float alpha, beta;
+  int64_t vectors;     ///< of images
+  int64_t begin, end;  ///< the part of runs x pixels to do
+};
+
+/// gradient (+)= sum over terms, pixels, lanes of a_t[out] columns_t[in at the tap].
+struct GradientStep {
+  const float* const* a;
+  const float* const* columns;
+  int64_t terms;
+  float* gradient;
+  bool accumulate;
+  int64_t vectors;     ///< of images
+  int64_t begin, end;  ///< the part of column blocks x runs to do
+};
+
+struct SeriesKernels {
+  const char* name;
+  int64_t vector;       ///< floats in one
+  int64_t largest_run;  ///< of output channels
+
+  /// out = scale times the view; pixels [begin, end).
+  void (*load)(const SeriesGeometry&, const BlockView&, float scale, int64_t vectors, float* out, int64_t begin,
+               int64_t end);
+  void (*store)(const SeriesGeometry&, const float* from, int64_t vectors, const BlockView&, int64_t begin,
+                int64_t end);
+  /// columns = scale times the block u; pixels [begin, end).
+  void (*columns)(const SeriesGeometry&, const float* u, float scale, int64_t vectors, float* out, int64_t begin,
+                  int64_t end);
+  void (*conv)(const SeriesGeometry&, const ConvStep&);
+  void (*gradient)(const SeriesGeometry&, const GradientStep&);
+};
+
+/// Compiled for this instruction set, whether or not the processor has it.
+const SeriesKernels& series_kernels_base();
+const SeriesKernels& series_kernels_avx2();
+const SeriesKernels& series_kernels_avx512();
+
+/// The best that the processor has.
+const SeriesKernels& series_kernels();
+
+}  // namespace gsnet::cpu

@@ -1,0 +1,122 @@
+#include "backend/cpu/series_plan.h"
+
+#include <omp.h>
+
+#include <algorithm>
+
+#include "backend/host/parallel.h"
+
+namespace gsnet::cpu {
+namespace {
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// An odd number of cache lines more than a multiple of 4 KB is never a multiple of 4 KB.
+int64_t staggered(int64_t floats) { return ceil_div(floats, 16) * 16 + 16 * 9; }
+
+/// The team size that makes the longest queue of work shortest; barriers make teams a little slower than threads alone.
+int64_t best_team_size(int64_t tasks, int64_t threads) {
+  int64_t best = 1;
+  double best_cost = 0;
+  for (int64_t size = 1; size <= threads; ++size) {
+    const int64_t rounds = ceil_div(tasks, threads / size);
+    const double cost = static_cast<double>(rounds) / static_cast<double>(size) * (size > 1 ? 1.05 : 1.0);
+    if (size > 1 && cost >= best_cost) continue;
+    best = size;
+    best_cost = cost;
+  }
+  return best;
+}
+
+constexpr int64_t kWeightFloats = 48 * 1024;  // that stay in the second-level cache while pixels pass
+
+SeriesGeometry geometry_of(const SeriesKernels& kernels, const Shape& x, const Shape& k) {
+  SeriesGeometry g = {};
+  g.height = x[2];
+  g.width = x[3];
+  g.kernel_height = std::min(k[2], 2 * x[2] - 1);
+  g.kernel_width = std::min(k[3], 2 * x[3] - 1);
+  g.channels = k[1];
+  g.runs = ceil_div(g.channels, kernels.largest_run);
+  const int64_t most = std::max<int64_t>(1, kWeightFloats * g.runs / (g.channels * g.channels * taps_of(g)));
+  g.runs_at_once = ceil_div(g.runs, ceil_div(g.runs, most));
+  g.rows_at_once = std::max<int64_t>(1, 32 / g.width);
+  g.columns = ceil_div(g.channels, kernels.vector) * kernels.vector;
+  return g;
+}
+
+}  // namespace
+
+SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape& k, int64_t groups, int threads) {
+  SeriesPlan plan = {};
+  plan.kernels = &kernels;
+  plan.geometry = geometry_of(kernels, x, k);
+  plan.images = x[0];
+  plan.groups = groups;
+  plan.channels = x[1];
+  plan.kernel_height = k[2];
+  plan.kernel_width = k[3];
+  const int64_t lanes = 2 * kernels.vector;
+  plan.blocks = ceil_div(plan.images, lanes);
+  plan.last_vectors = plan.images - (plan.blocks - 1) * lanes > kernels.vector ? 2 : 1;
+  if (omp_in_parallel() != 0) threads = 1;  // teams must be complete
+  plan.team_size = best_team_size(plan.tasks(), threads);
+  plan.teams = std::min(threads / plan.team_size, plan.tasks());
+  return plan;
+}
+
+int64_t SeriesPlan::buffer_floats() const {
+  const int64_t vectors = blocks > 1 ? 2 : last_vectors;
+  return staggered(pixels_of(geometry) * geometry.channels * vectors * kernels->vector);
+}
+
+int64_t SeriesPlan::column_floats() const {
+  const int64_t vectors = blocks > 1 ? 2 : last_vectors;
+  return staggered(pixels_of(geometry) * geometry.columns * vectors * kernels->vector);
+}
+
+int64_t SeriesPlan::gradient_floats() const {
+  return staggered(geometry.columns * geometry.channels * taps_of(geometry));
+}
+
+int64_t SeriesPlan::saved_offset(int64_t task) const {
+  const int64_t per_group = (blocks - 1) * 2 + last_vectors;  // vectors of images
+  const int64_t before = task / blocks * per_group + task % blocks * 2;
+  return before * pixels_of(geometry) * geometry.channels * kernels->vector;
+}
+
+BlockView SeriesPlan::view(const Tensor& x, int64_t task) const {
+  const int64_t lanes = 2 * kernels->vector, first = task % blocks * lanes, image = pixels_of(geometry) * channels;
+  return {x.data<float>() + first * image + group_of(task) * geometry.channels, image, channels,
+          std::min(lanes, images - first)};
+}
+
+int64_t SeriesPlan::terms_at_once(int64_t degree) const {
+  return std::clamp<int64_t>(32 / pixels_of(geometry), 1, degree);
+}
+
+int64_t SeriesPlan::whole_tap(int64_t tap) const {
+  const int64_t down = (kernel_height - geometry.kernel_height) / 2, right = (kernel_width - geometry.kernel_width) / 2;
+  return (tap / geometry.kernel_width + down) * kernel_width + tap % geometry.kernel_width + right;
+}
+
+void pack_series_weights(const SeriesPlan& plan, const float* k, int threads, float* packed) {
+  const SeriesGeometry& g = plan.geometry;
+  const int64_t taps = taps_of(g), whole_taps = plan.kernel_height * plan.kernel_width;
+  host::parallel_for(
+      threads, plan.groups * g.runs, g.channels * g.channels / g.runs * taps * 2, [&](int64_t begin, int64_t end) {
+        for (int64_t item = begin; item < end; ++item) {
+          const int64_t run = item % g.runs, first = run_begin(g, run), size = run_begin(g, run + 1) - first;
+          const int64_t row = item / g.runs * g.channels + first, row_floats = g.channels * whole_taps;
+          float* to = packed + row * g.channels * taps;
+          for (int64_t tap = 0; tap < taps; ++tap) {
+            const float* from = k + row * row_floats + plan.whole_tap(tap);
+            for (int64_t i = 0; i < g.channels; ++i) {
+              for (int64_t o = 0; o < size; ++o) *to++ = from[o * row_floats + i * whole_taps];
+            }
+          }
+        }
+      });
+}
+
+}  // namespace gsnet::cpu

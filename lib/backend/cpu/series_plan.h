@@ -1,0 +1,53 @@
+// How one series is cut into tasks and dealt to threads.
+//
+// A task is a block of images in one group. Tasks are ordered group by group and dealt in equal runs to teams of
+// threads; a team of several threads (when there are too few tasks) shares each task. Everything follows from the
+// shapes and the number of threads, nothing from timing.
+#pragma once
+
+#include <vector>
+
+#include "backend/cpu/series_kernels.h"
+#include "backend/series.h"
+
+namespace gsnet::cpu {
+
+struct SeriesPlan {
+  const SeriesKernels* kernels;
+  SeriesGeometry geometry;
+  int64_t images, groups, channels;     ///< channels of all groups
+  int64_t kernel_height, kernel_width;  ///< of the whole kernel; geometry has the part that can reach into the picture
+  int64_t teams, team_size;
+
+  int64_t blocks;        ///< of images; all but the last are of two vectors
+  int64_t last_vectors;  ///< of the last block
+
+  int64_t tasks() const { return blocks * groups; }
+  int64_t first_task(int64_t team) const { return tasks() * team / teams; }
+  int64_t group_of(int64_t task) const { return task / blocks; }
+  int64_t vectors_of(int64_t task) const { return task % blocks + 1 == blocks ? last_vectors : 2; }
+  /// Floats of the largest block, rounded up so that neighbouring buffers do not fall on the same cache sets.
+  int64_t buffer_floats() const;
+  /// Of a block with its channels padded to whole vectors.
+  int64_t column_floats() const;
+  int64_t gradient_floats() const;
+  /// Of one group's packed weights.
+  int64_t weight_floats() const { return geometry.channels * geometry.channels * taps_of(geometry); }
+  /// Where tap i of the geometry is in the whole kernel.
+  int64_t whole_tap(int64_t tap) const;
+  /// Where a task's block lies in a tensor of all blocks, and how large that tensor is.
+  int64_t saved_offset(int64_t task) const;
+  int64_t saved_floats() const { return saved_offset(tasks()); }
+  /// The task's images in a channels-last tensor.
+  BlockView view(const Tensor& x, int64_t task) const;
+  /// Terms of the weight gradient summed in one pass: more for small maps, whose sums are short.
+  int64_t terms_at_once(int64_t degree) const;
+};
+
+SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape& k, int64_t groups, int threads);
+
+/// The kernel as the kernels want it, group after group; see series_kernels.h. packed holds as much as all groups'
+/// taps of the geometry.
+void pack_series_weights(const SeriesPlan& plan, const float* k, int threads, float* packed);
+
+}  // namespace gsnet::cpu

@@ -1,0 +1,70 @@
+// Moving channels and pixels.
+#include <cstring>
+
+#include "backend/host/host_backend.h"
+#include "backend/host/indexing.h"
+#include "backend/host/parallel.h"
+
+namespace gsnet::host {
+
+template <class T>
+void HostChannels<T>::map_channels(const ChannelMap& map, const Tensor& x, Tensor& y) {
+  const int64_t pixels = pixels_of(x).pixels, in = map.inputs(), out = map.outputs();
+  const int32_t* source = map.source().data();
+  const T* xd = x.data<T>();
+  T* yd = y.data<T>();
+  parallel_for(this->threads(), pixels, out, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      const T* from = xd + p * in;
+      T* to = yd + p * out;
+      for (int64_t c = 0; c < out; ++c) to[c] = source[c] < 0 ? T{0} : from[source[c]];
+    }
+  });
+}
+
+template <class T>
+void HostChannels<T>::space_to_depth(int64_t block, const Tensor& x, Tensor& y) {
+  const int64_t channels = x.shape()[1], width = x.shape()[3], rows = y.shape()[2], columns = y.shape()[3];
+  parallel_for(this->threads(), y.shape()[0] * rows, columns * channels * block * block, [&](int64_t begin, int64_t end) {
+    for (int64_t line = begin; line < end; ++line) {
+      for (int64_t column = 0; column < columns; ++column) {
+        T* to = y.data<T>() + (line * columns + column) * channels * block * block;
+        for (int64_t u = 0; u < block; ++u) {
+          const T* from = x.data<T>() + ((line * block + u) * width + column * block) * channels;
+          for (int64_t v = 0; v < block; ++v) {
+            for (int64_t c = 0; c < channels; ++c) to[c * block * block + u * block + v] = from[v * channels + c];
+          }
+        }
+      }
+    }
+  });
+}
+
+template <class T>
+void HostChannels<T>::depth_to_space(int64_t block, const Tensor& x, Tensor& y) {
+  const int64_t channels = y.shape()[1], width = y.shape()[3], rows = x.shape()[2], columns = x.shape()[3];
+  parallel_for(this->threads(), x.shape()[0] * rows, columns * channels * block * block, [&](int64_t begin, int64_t end) {
+    for (int64_t line = begin; line < end; ++line) {
+      for (int64_t column = 0; column < columns; ++column) {
+        const T* from = x.data<T>() + (line * columns + column) * channels * block * block;
+        for (int64_t u = 0; u < block; ++u) {
+          T* to = y.data<T>() + ((line * block + u) * width + column * block) * channels;
+          for (int64_t v = 0; v < block; ++v) {
+            for (int64_t c = 0; c < channels; ++c) to[v * channels + c] = from[c * block * block + u * block + v];
+          }
+        }
+      }
+    }
+  });
+}
+
+template <class T>
+void HostChannels<T>::convert_layout(const Tensor& x, Tensor& y) {
+  const Tensor converted = with_layout(x, y.layout());
+  std::memcpy(y.raw(), converted.raw(), converted.bytes());
+}
+
+template class HostChannels<float>;
+template class HostChannels<double>;
+
+}  // namespace gsnet::host

@@ -1,0 +1,154 @@
+// Every kernel as plain loops over host memory, for any scalar. `reference` is this in double; `cpu` is this in float
+// with the hot kernels replaced. One class a family, each adding its kernels to the one before, so that a family is
+// declared and compiled by itself.
+#pragma once
+
+#include "backend/backend.h"
+
+namespace gsnet::host {
+
+/// Device, memory and threads; the matrix product that the dense kernels stand on.
+template <class T>
+class HostMemory : public Backend {
+ public:
+  /// threads 0: one a core.
+  explicit HostMemory(int threads);
+
+  Device device() const override { return {}; }
+  DType dtype() const override { return dtype_of<T>(); }
+  const std::shared_ptr<Allocator>& memory() const override { return memory_; }
+  void synchronise() override {}
+  Tensor upload(const Tensor& host) override;
+  Tensor download(const Tensor& x) override;
+
+ protected:
+  int threads() const { return threads_; }
+
+  /// y (batch, rows, columns) = op(a) op(b), row-major, inner extent `inner`.
+  struct GemmShape {
+    int64_t batch, rows, columns, inner;
+    bool transpose_a = false, transpose_b = false;
+  };
+  virtual void gemm(const GemmShape& shape, const T* a, const T* b, T* y);
+
+ private:
+  int threads_;
+  std::shared_ptr<Allocator> memory_;
+};
+
+/// Direct convolution, and the series composed from it.
+template <class T>
+class HostConv : public HostMemory<T> {
+ public:
+  using HostMemory<T>::HostMemory;
+
+  void conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) override;
+  void conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) override;
+  void conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) override;
+
+  void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) override;
+  void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
+                         const Tensor& dy, Tensor* dx, Tensor* dk) override;
+};
+
+/// Products, exponentials and Cayley transforms of small matrices.
+template <class T>
+class HostLinalg : public HostConv<T> {
+ public:
+  using HostConv<T>::HostConv;
+
+  void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) override;
+  void matrix_exp(const Tensor& a, Tensor& e) override;
+  void matrix_exp_backward(const Tensor& a, const Tensor& de, Tensor& da) override;
+  void cayley(const Tensor& a, Tensor& q) override;
+  void cayley_backward(const Tensor& a, const Tensor& q, const Tensor& dq, Tensor& da) override;
+  void normalise_rows(const Tensor& w, Tensor& y) override;
+  void normalise_rows_backward(const Tensor& w, const Tensor& dy, Tensor& dw) override;
+};
+
+/// Skew part, norms and scaling of kernels.
+template <class T>
+class HostKernelNorm : public HostLinalg<T> {
+ public:
+  using HostLinalg<T>::HostLinalg;
+
+  void skew(const Tensor& w, int64_t groups, Tensor& k) override;
+  void gram_norm(const Tensor& k, int64_t groups, Tensor& s) override;
+  void gram_norm_backward(const Tensor& k, const Tensor& s, const Tensor& ds, Tensor& dk) override;
+  void four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) override;
+  void four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) override;
+  void scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) override;
+  void scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon, const Tensor& dy,
+                             Tensor& dk, Tensor& ds) override;
+};
+
+/// Elementwise kernels and activations.
+template <class T>
+class HostEltwise : public HostKernelNorm<T> {
+ public:
+  using HostKernelNorm<T>::HostKernelNorm;
+
+  void fill(double value, Tensor& y) override;
+  void copy(const Tensor& x, Tensor& y) override;
+  void unary(UnaryOp op, const Tensor& x, Tensor& y) override;
+  void unary_backward(UnaryOp op, const Tensor& x, const Tensor& y, const Tensor& dy, Tensor& dx) override;
+  void binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& y) override;
+  void axpby(double alpha, const Tensor& x, double beta, const Tensor& z, Tensor& y) override;
+  void scale(double alpha, const Tensor& x, Tensor& y) override;
+  void add_bias(const Tensor& x, const Tensor& b, Tensor& y) override;
+  void maxmin(const MaxMinSpec& spec, const Tensor& x, Tensor& y) override;
+  void maxmin_backward(const MaxMinSpec& spec, const Tensor& x, const Tensor& dy, Tensor& dx) override;
+  void group_sort(int64_t size, const Tensor& x, Tensor& y) override;
+  void group_sort_backward(int64_t size, const Tensor& x, const Tensor& dy, Tensor& dx) override;
+  void householder(Pairing pairing, const Tensor& x, const Tensor& theta, Tensor& y) override;
+  void householder_backward(Pairing pairing, const Tensor& x, const Tensor& theta, const Tensor& dy, Tensor& dx,
+                            Tensor& dtheta) override;
+};
+
+/// Channel maps, pixel shuffles, layouts.
+template <class T>
+class HostChannels : public HostEltwise<T> {
+ public:
+  using HostEltwise<T>::HostEltwise;
+
+  void map_channels(const ChannelMap& map, const Tensor& x, Tensor& y) override;
+  void space_to_depth(int64_t block, const Tensor& x, Tensor& y) override;
+  void depth_to_space(int64_t block, const Tensor& x, Tensor& y) override;
+  void convert_layout(const Tensor& x, Tensor& y) override;
+};
+
+/// Pooling.
+template <class T>
+class HostPool : public HostChannels<T> {
+ public:
+  using HostChannels<T>::HostChannels;
+
+  void pool(const PoolSpec& spec, const Tensor& x, Tensor& y) override;
+  void pool_backward(const PoolSpec& spec, const Tensor& x, const Tensor& y, const Tensor& dy, Tensor& dx) override;
+};
+
+/// Reductions, losses, optimiser steps.
+template <class T>
+class HostTraining : public HostPool<T> {
+ public:
+  using HostPool<T>::HostPool;
+
+  void sum_to_channels(const Tensor& x, Tensor& y) override;
+  void sum(const Tensor& x, Tensor& y) override;
+  double sum_of_squares(const Tensor& x) override;
+
+  void cross_entropy(const CrossEntropySpec& spec, const Tensor& z, const Tensor& labels, Tensor& loss,
+                     Tensor& p) override;
+  void cross_entropy_backward(const Tensor& p, const Tensor& labels, const Tensor& dloss, Tensor& dz) override;
+  void margin(const Tensor& z, const Tensor& labels, Tensor& margin, Tensor& rival) override;
+  void margin_backward(const Tensor& labels, const Tensor& rival, const Tensor& dmargin, Tensor& dz) override;
+
+  void sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Tensor& v) override;
+  void adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w, Tensor& m, Tensor& v) override;
+};
+
+/// All of them.
+template <class T>
+using HostBackend = HostTraining<T>;
+
+}  // namespace gsnet::host

@@ -1,0 +1,50 @@
+// The central operator: y = sum_k c_k J^k x, J the convolution by a kernel with zero "same" padding.
+//
+// With a skew-symmetric kernel (K[o, i, u, v] = -K[i, o, -u, -v]) J' = -J exactly, padding included, so that the sum is
+// exp(J), an orthogonal map, up to truncation: Singla and Feizi, "Skew Orthogonal Convolutions" (ICML 2021); grouped:
+// arXiv 2406.10019. Evaluated by Horner: u <- x + (c_k / c_{k-1}) J u, one convolution a term with scale and add inside.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace gsnet {
+
+/// The memory dial: what the forward pass leaves for the backward pass besides x.
+enum class SeriesSave : uint8_t {
+  iterates,  ///< the Horner iterates: degree - 1 tensors as large as x, no recomputation
+  input,     ///< nothing: the backward pass computes them again
+};
+
+struct SeriesSpec {
+  std::vector<double> coefficients;  ///< c_0 … c_K, all but the last non-zero; degree K >= 1
+  int64_t groups = 1;
+  SeriesSave save = SeriesSave::iterates;
+
+  int degree() const { return static_cast<int>(coefficients.size()) - 1; }
+};
+
+/// What a forward pass left behind; its content belongs to the machine that made it.
+struct SeriesSaved {
+  std::vector<Tensor> tensors;
+};
+
+/// x, y (N, C, H, W) channels-last; k (C, C/g, Kh, Kw) row-major, Kh and Kw odd.
+class SeriesKernels {
+ public:
+  virtual ~SeriesKernels() = default;
+  /// y = sum_k c_k J^k x. `saved` is null when no backward pass follows.
+  virtual void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) = 0;
+  /// The adjoint in x and the gradient in k, every entry of k free. The caller promises that k is skew-symmetric, and
+  /// machines use J' = -J; `reference` ignores the promise, so that parity tests hold the callers to it.
+  /// dx, dk may be null.
+  virtual void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
+                                 const Tensor& dy, Tensor* dx, Tensor* dk) = 0;
+};
+
+/// Throws Error unless x, k and spec fit together; names the axis.
+void check_conv_exp(const Shape& x, const Shape& k, const SeriesSpec& spec);
+
+}  // namespace gsnet

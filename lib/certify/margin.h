@@ -1,0 +1,43 @@
+// Certificates from margins: how far a picture may be moved before its class can change.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "layers/model.h"
+
+namespace gsnet {
+
+/// How fast differences of logits can change. For classes i, j: |(f_i - f_j)(x) - (f_i - f_j)(y)| <= pair(i, j) |x - y|.
+class MarginGeometry {
+ public:
+  /// From the graph's bounds. Where the last layer is linear with matrix W, pair(i, j) = L |W_i - W_j| with L the bound of
+  /// what is before it (Singla et al., ICLR 2022, for rows of unit length); else, and where sharper, sqrt(2) L.
+  /// Throws Error naming a layer without a bound.
+  explicit MarginGeometry(const Graph& graph);
+
+  int64_t classes() const { return classes_; }
+  UpperBound pair(int64_t i, int64_t j) const;
+  /// The bound of the whole network, input as it is fed (normalised) to logits.
+  UpperBound network() const { return network_; }
+
+ private:
+  int64_t classes_;
+  UpperBound network_;
+  std::vector<UpperBound> pairs_;
+};
+
+struct Certificate {
+  int predicted = 0;
+  /// No change of the picture of at most this L2 norm, pixels in [0, 1], changes the prediction, in real arithmetic.
+  /// 0 when two classes tie for the largest logit, or a logit is not finite: nothing is certified then.
+  double radius_l2 = 0;
+};
+
+/// The largest change of the normalised input that a change of the picture of norm 1 makes: 1 / min(stddev), rounded up.
+UpperBound input_scale(std::span<const double> stddev);
+
+/// Over every other class: radius = min_j (z_p - z_j) / (pair(p, j) scale), rounded down.
+Certificate certify(std::span<const double> logits, const MarginGeometry& geometry, UpperBound scale);
+
+}  // namespace gsnet

@@ -1,0 +1,40 @@
+// One model, one safetensors file: weights by path name, and in the metadata everything needed to run it anywhere.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "backend/backend.h"
+#include "io/safetensors.h"
+#include "layers/model.h"
+
+namespace gsnet::io {
+
+/// JSON text of a description and back: {"input":[3,32,32],"nodes":[{"name","type","inputs","attributes":{…}}]}, the
+/// last two left out where empty. Integers, numbers, texts, flags and lists of one of the first three keep their kinds
+/// (an empty list reads as one of integers); throws Error naming the node and the key for anything else.
+std::string to_json(const Description& description);
+Description description_from_json(const std::string& text);
+
+/// Metadata of a model file: "gsnet.format" ("1"), "gsnet.description", "gsnet.mean", "gsnet.stddev", "gsnet.classes",
+/// "gsnet.provenance" (JSON texts). Throws Error unless mean and stddev have one finite entry an input channel (or
+/// feature), stddev a positive one.
+std::map<std::string, std::string> model_metadata(const ModelInfo& info);
+ModelInfo model_info(const std::map<std::string, std::string>& metadata);
+
+/// Saves the graph's state (downloaded, f32; integers as they are) with its info, atomically.
+void save_model(const std::filesystem::path& path, const Model& model);
+
+/// Builds the network on the machine and loads its state. Throws Error naming the file for a file that is no model of
+/// ours, a missing, superfluous or misshapen tensor, or a number that is not finite.
+Model load_model(const std::filesystem::path& path, Backend& backend);
+
+/// Puts tensors into the graph's state by name; every name of the state must be there, with its shape and kind (integer
+/// or real) and finite. `prefix` is put before the names looked for. Superfluous names under the prefix are an Error
+/// too. The graph is untouched when an Error is thrown.
+void load_state(Graph& graph, const TensorFile& file, const std::string& prefix = "");
+/// Adds the graph's state to a file under prefix + name. `exact` keeps the machine's dtype, else f32.
+void store_state(Graph& graph, TensorFile& file, const std::string& prefix = "", bool exact = false);
+
+}  // namespace gsnet::io

@@ -1,0 +1,98 @@
+#include "layers/bounds.h"
+
+#include <fmt/format.h>
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace gsnet {
+namespace {
+
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+// A computed product of double matrices with inner extent n is off by at most n u |A|_F |B|_F in Frobenius norm
+// (Higham, "Accuracy and Stability", 3.5). With n <= 1e5 and at most eight products between norms whose ratio is at most
+// the dimension, the relative error of a bound stays below 1e-9.
+constexpr double kSlack = 1e-9;
+constexpr int kSquarings = 5;
+
+Matrix to_matrix(const Tensor& w, int64_t first_row, int64_t rows, int64_t columns) {
+  const Tensor numbers = with_dtype(w, DType::f64);
+  const double* from = numbers.data<double>() + first_row * columns;
+  Matrix matrix(rows, columns);
+  std::copy_n(from, rows * columns, matrix.data());
+  GSNET_CHECK(matrix.allFinite(), "[bound] the weight has an element that is not finite");
+  return matrix;
+}
+
+void keep_sharper(LayerBound& bound, double value, const char* method) {
+  const UpperBound proven = UpperBound::proven(outward(value, kSlack));
+  if (proven.value() < bound.value.value()) bound = {proven, method};
+}
+
+/// Schatten norm of order 2^(kSquarings + 2) by Gram iteration.
+double gram_bound(const Matrix& w) {
+  Matrix a = w.rows() <= w.cols() ? Matrix(w * w.transpose()) : Matrix(w.transpose() * w);
+  double log_norm = 0;
+  for (int step = 0; step <= kSquarings; ++step) {
+    if (step > 0) a = Matrix(a * a);
+    const double norm = a.norm();
+    if (norm == 0) return 0;
+    log_norm = 2 * log_norm + std::log(norm);
+    a /= norm;
+  }
+  return std::exp(std::ldexp(log_norm, -kSquarings - 1));
+}
+
+LayerBound sharpest(const Matrix& w) {
+  LayerBound bound{UpperBound::proven(outward(w.norm(), kSlack)), "frobenius"};
+  const double l1 = w.cwiseAbs().colwise().sum().maxCoeff(), linf = w.cwiseAbs().rowwise().sum().maxCoeff();
+  keep_sharper(bound, std::sqrt(l1 * linf), "l1*linf");
+  Matrix gram = w.rows() <= w.cols() ? Matrix(w * w.transpose()) : Matrix(w.transpose() * w);
+  gram.diagonal().array() -= 1;
+  const double defect = gram.norm();
+  if (defect < 0.1) {
+    keep_sharper(bound, std::sqrt(1 + defect), "isometry defect");
+  } else {
+    keep_sharper(bound, gram_bound(w), "gram");
+  }
+  return bound;
+}
+
+}  // namespace
+
+LayerBound matrix_norm_bound(const Tensor& w) {
+  const int64_t rows = w.shape()[0];
+  return sharpest(to_matrix(w, 0, rows, w.numel() / rows));
+}
+
+LayerBound conv_norm_bound(const Tensor& k, int64_t groups) {
+  const int64_t out = k.shape()[0] / groups, in = k.shape()[1], taps = k.shape()[2] * k.shape()[3];
+  LayerBound largest{UpperBound::proven(0), "zero"};
+  for (int64_t g = 0; g < groups; ++g) {
+    const Matrix w = to_matrix(k, g * out, out, in * taps);
+    LayerBound bound = sharpest(w);
+    bound.value = bound.value * UpperBound::proven(outward(std::sqrt(static_cast<double>(taps))));
+    Eigen::VectorXd columns = Eigen::VectorXd::Zero(in);  // sum over outputs and taps, an input channel each
+    for (int64_t i = 0; i < in; ++i) columns(i) = w.middleCols(i * taps, taps).cwiseAbs().sum();
+    const double linf = w.cwiseAbs().rowwise().sum().maxCoeff();
+    keep_sharper(bound, std::sqrt(columns.maxCoeff() * linf), "l1*linf");
+    if (bound.value.value() > largest.value.value()) largest = bound;
+  }
+  return largest;
+}
+
+UpperBound row_distance(const Tensor& w, int64_t i, int64_t j) {
+  const int64_t columns = w.shape()[1];
+  const Tensor numbers = with_dtype(w, DType::f64);
+  const double* a = numbers.data<double>() + i * columns;
+  const double* b = numbers.data<double>() + j * columns;
+  double squares = 0;
+  for (int64_t c = 0; c < columns; ++c) squares += (a[c] - b[c]) * (a[c] - b[c]);
+  return UpperBound::proven(outward(std::sqrt(squares), 1e-12));
+}
+
+}  // namespace gsnet

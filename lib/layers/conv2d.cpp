@@ -1,0 +1,64 @@
+#include "layers/conv2d.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "autograd/ops.h"
+#include "core/error.h"
+#include "layers/bounds.h"
+#include "layers/orthogonal/skew_weight.h"
+#include "layers/settings.h"
+
+namespace gsnet {
+
+Conv2d::Conv2d(const Attributes& attributes, const BuildContext& context) : backend_(context.backend) {
+  attributes.allow_only({"channels", "kernel", "stride", "padding", "dilation", "groups", "bias"});
+  const Shape& x = context.inputs.at(0);
+  GSNET_CHECK(x.rank() == 3, fmt::format("needs an input (C, H, W), got {}", to_string(x)));
+  const auto kernel = pair_setting(attributes, "kernel", 3);
+  spec_.stride = pair_setting(attributes, "stride", 1);
+  spec_.dilation = pair_setting(attributes, "dilation", 1);
+  spec_.pad = padding_setting(attributes);
+  spec_.groups = attributes.integer("groups", 1);
+  const int64_t out = attributes.integer("channels");
+  GSNET_CHECK(out >= 1 && spec_.groups >= 1 && x[0] % spec_.groups == 0,
+              fmt::format("{} input channels do not divide into {} groups", x[0], spec_.groups));
+  const int64_t in = x[0] / spec_.groups;
+  const double range = 1 / std::sqrt(static_cast<double>(in * kernel[0] * kernel[1]));
+  const auto draw = [&](Random& random) { return random.uniform(-range, range); };
+  weight_.stored.value = draw_tensor(backend_, context.key.with(0), {out, in, kernel[0], kernel[1]}, draw);
+  has_bias_ = attributes.flag("bias", true);
+  if (has_bias_) bias_.value = draw_tensor(backend_, context.key.with(1), {out}, draw);
+  bias_.decay = false;
+}
+
+Var Conv2d::forward(Tape& tape, const Var& x) {
+  const Var w = weight_.use(tape);
+  if (!has_bias_) return ops::conv2d(x, w, nullptr, spec_);
+  const Var bias = tape.use(bias_);
+  return ops::conv2d(x, w, &bias, spec_);
+}
+
+Shape Conv2d::output_shape(const Shape& x) const {
+  const Shape y = conv2d_shape({1, x[0], x[1], x[2]}, weight_.stored.value.shape(), spec_);
+  return {y[1], y[2], y[3]};
+}
+
+Cost Conv2d::cost(const Shape& x) const {
+  const Shape y = output_shape(x);
+  const int64_t weights = weight_.stored.value.numel();
+  return {static_cast<double>(y[1] * y[2]) * static_cast<double>(weights), weights + (has_bias_ ? y[0] : 0)};
+}
+
+LayerBound Conv2d::lipschitz(const Shape&) const {
+  Tape tape(backend_, {});
+  return conv_norm_bound(backend_.download(weight_.use(tape).value), spec_.groups);
+}
+
+void Conv2d::visit(const std::string& path, Visitor& visitor) {
+  weight_.visit(path + ".weight", visitor);
+  if (has_bias_) visitor.parameter(path + ".bias", bias_);
+}
+
+}  // namespace gsnet

@@ -1,0 +1,137 @@
+#include "layers/graph.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <unordered_map>
+
+#include "core/error.h"
+
+namespace gsnet {
+
+Graph::Graph(const Description& description, Backend& backend, RandomKey key)
+    : description_(description), backend_(backend) {
+  GSNET_CHECK(!description.nodes.empty(), "[graph] a network needs at least one layer");
+  GSNET_CHECK(description.input.rank() == 3 || description.input.rank() == 1,
+              fmt::format("[graph] the input must be (C, H, W) or (C), got {}", to_string(description.input)));
+  std::unordered_map<std::string, int> places = {{"input", -1}};
+  for (const NodeDescription& wanted : description.nodes) {
+    const int index = static_cast<int>(nodes_.size());
+    Node node;
+    node.description = wanted;
+    if (wanted.inputs.empty()) node.inputs.push_back(index - 1);
+    for (const std::string& from : wanted.inputs) {
+      const auto found = places.find(from);
+      GSNET_CHECK(found != places.end(),
+                  fmt::format("[graph] layer '{}' reads from '{}', which does not come before it", wanted.name, from));
+      node.inputs.push_back(found->second);
+    }
+    GSNET_CHECK(!wanted.name.empty() && places.emplace(wanted.name, index).second,
+                fmt::format("[graph] two layers are named '{}'", wanted.name));
+    const BuildContext context{backend, key.with(static_cast<uint64_t>(index)), input_shapes(node)};
+    try {
+      node.module = build_module(wanted.type, wanted.attributes, context);
+      node.output = node.module->output_shape(context.inputs);
+    } catch (const Error& error) {
+      throw Error(fmt::format("layer '{}' ({}): {}", wanted.name, wanted.type, error.what()));
+    }
+    nodes_.push_back(std::move(node));
+  }
+}
+
+std::vector<Shape> Graph::input_shapes(const Node& node) const {
+  std::vector<Shape> shapes;
+  for (int from : node.inputs) shapes.push_back(from < 0 ? description_.input : nodes_[static_cast<size_t>(from)].output);
+  return shapes;
+}
+
+Var Graph::forward(Tape& tape, const Var& x) {
+  const Shape& wanted = description_.input;
+  bool fits = x.shape().rank() == wanted.rank() + 1;
+  for (int i = 0; fits && i < wanted.rank(); ++i) fits = x.shape()[i + 1] == wanted[i];
+  GSNET_CHECK(fits, fmt::format("[graph] the network takes inputs (N, …) of {}, got {}", to_string(wanted),
+                                to_string(x.shape())));
+  std::vector<Var> values(nodes_.size());
+  std::vector<int> uses(nodes_.size(), 0);
+  for (const Node& node : nodes_) {
+    for (int from : node.inputs) {
+      if (from >= 0) ++uses[static_cast<size_t>(from)];
+    }
+  }
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    std::vector<Var> in;
+    for (int from : nodes_[i].inputs) in.push_back(from < 0 ? x : values[static_cast<size_t>(from)]);
+    for (int from : nodes_[i].inputs) {  // a value that nobody reads again may go
+      if (from >= 0 && --uses[static_cast<size_t>(from)] == 0) values[static_cast<size_t>(from)] = {};
+    }
+    values[i] = nodes_[i].module->forward(tape, in);
+    if (tape.mode().check_finite) {
+      GSNET_CHECK(std::isfinite(backend_.sum_of_squares(values[i].value)),
+                  fmt::format("the output of layer '{}' is not finite", nodes_[i].description.name));
+    }
+  }
+  return values.back();
+}
+
+void Graph::visit(Visitor& visitor) {
+  for (Node& node : nodes_) node.module->visit(node.description.name, visitor);
+}
+
+std::vector<Graph::NodeBound> Graph::bounds() const {
+  const NodeBound start{UpperBound::proven(1), {UpperBound::proven(1), "input"}};
+  return fold(start, [this](const Node& node, const std::vector<NodeBound>& in) {
+    std::vector<UpperBound> from, ones;
+    for (const NodeBound& bound : in) {
+      from.push_back(bound.from_input);
+      ones.push_back(UpperBound::proven(1));
+    }
+    const std::vector<Shape> shapes = input_shapes(node);
+    try {
+      return NodeBound{node.module->bound(from, shapes).value, node.module->bound(ones, shapes)};
+    } catch (const Error& error) {
+      throw Error(fmt::format("layer '{}' ({}) has no Lipschitz bound: {}", node.description.name,
+                              node.description.type, error.what()));
+    }
+  });
+}
+
+namespace {
+
+class Collector final : public Visitor {
+ public:
+  void parameter(const std::string& name, Parameter& parameter) override {
+    parameters.push_back({name, &parameter});
+    tensors.push_back({name, &parameter.value});
+  }
+  void buffer(const std::string& name, Tensor& buffer) override { tensors.push_back({name, &buffer}); }
+
+  std::vector<NamedParameter> parameters;
+  std::vector<NamedTensor> tensors;
+};
+
+}  // namespace
+
+std::vector<NamedParameter> parameters_of(Graph& graph) {
+  Collector collector;
+  graph.visit(collector);
+  return collector.parameters;
+}
+
+std::vector<NamedTensor> state_of(Graph& graph) {
+  Collector collector;
+  graph.visit(collector);
+  return collector.tensors;
+}
+
+void state_changed(Graph& graph) {
+  for (const NamedParameter& named : parameters_of(graph)) named.parameter->changed();
+}
+
+LayerBound UnaryModule::bound(std::span<const UpperBound> in, std::span<const Shape> x) const {
+  LayerBound own = lipschitz(x[0]);
+  return {in[0] * own.value, std::move(own.method)};
+}
+
+Cost UnaryModule::cost(const Shape&) const { return {}; }
+
+}  // namespace gsnet

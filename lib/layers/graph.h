@@ -1,0 +1,81 @@
+// Graph: modules wired as a Description says; every network is one. Folded with four algebras: Shape, Cost, Bound, Var.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "layers/module.h"
+
+namespace gsnet {
+
+class Graph {
+ public:
+  struct Node {
+    NodeDescription description;
+    std::vector<int> inputs;  ///< indices of nodes, -1 for the network's input
+    std::unique_ptr<Module> module;
+    Shape output;             ///< of one sample
+  };
+
+  /// Builds every module on the machine, with initial values from the key. Throws Error naming the node.
+  Graph(const Description& description, Backend& backend, RandomKey key);
+
+  const Description& description() const { return description_; }
+  const std::vector<Node>& nodes() const { return nodes_; }
+  Backend& backend() const { return backend_; }
+  const Shape& input() const { return description_.input; }
+  const Shape& output() const { return nodes_.back().output; }
+
+  /// x (N, C, H, W). Throws Error when it has another shape than the network's input.
+  Var forward(Tape& tape, const Var& x);
+  void visit(Visitor& visitor);
+
+  /// Folds a value through the nodes: step(node, values of its inputs) gives the node's value; all are returned.
+  template <class V, class Step>
+  std::vector<V> fold(const V& input, Step&& step) const {
+    std::vector<V> values;
+    values.reserve(nodes_.size());
+    for (const Node& node : nodes_) {
+      std::vector<V> in;
+      for (int from : node.inputs) in.push_back(from < 0 ? input : values[static_cast<size_t>(from)]);
+      values.push_back(step(node, in));
+    }
+    return values;
+  }
+
+  /// Shapes of the inputs of a node, of one sample.
+  std::vector<Shape> input_shapes(const Node& node) const;
+
+  /// Bounds from the network's input to each node's output, and each node's own. Throws Error naming a node that has none.
+  struct NodeBound {
+    UpperBound from_input;
+    LayerBound layer;
+  };
+  std::vector<NodeBound> bounds() const;
+
+ private:
+  Description description_;
+  Backend& backend_;
+  std::vector<Node> nodes_;
+};
+
+/// Every parameter of a graph with its path name, in order.
+struct NamedParameter {
+  std::string name;
+  Parameter* parameter;
+};
+std::vector<NamedParameter> parameters_of(Graph& graph);
+
+/// Every tensor of a graph (parameters' values and buffers) with its path name, in order: the model's state.
+struct NamedTensor {
+  std::string name;
+  Tensor* tensor;
+};
+std::vector<NamedTensor> state_of(Graph& graph);
+
+/// To be called when tensors of the state were assigned: bumps every parameter's version.
+void state_changed(Graph& graph);
+
+}  // namespace gsnet

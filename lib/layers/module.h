@@ -1,0 +1,84 @@
+// Module: structure and parameters, walkable. It says how it computes, what shape it gives, what it costs and how far
+// it can stretch a distance; gradients are the tape's business.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "autograd/tape.h"
+#include "core/bound.h"
+#include "core/random.h"
+#include "layers/description.h"
+
+namespace gsnet {
+
+/// What one evaluation of one batch costs.
+struct Cost {
+  double macs = 0;           ///< multiply-adds, in evaluation form
+  int64_t parameters = 0;    ///< stored numbers that training changes
+};
+
+/// An upper bound on how far a layer stretches L2 distances, and how it was proven ("isometry", "gram", ...).
+struct LayerBound {
+  UpperBound value;
+  std::string method;
+};
+
+/// Called with every parameter, buffer and counter of a module under its path name.
+class Visitor {
+ public:
+  virtual ~Visitor() = default;
+  virtual void parameter(const std::string& name, Parameter& parameter) = 0;
+  /// Numbers that belong to the model but are not trained by gradients (power-iteration vectors, running statistics).
+  virtual void buffer(const std::string& name, Tensor& buffer) = 0;
+};
+
+/// What a module needs to come to life.
+struct BuildContext {
+  Backend& backend;
+  RandomKey key;                 ///< initial values are a function of it
+  std::vector<Shape> inputs;     ///< (C, H, W) or (C): shapes of one sample
+};
+
+class Module {
+ public:
+  virtual ~Module() = default;
+
+  /// `x`: one Var an input, of shape (N, …).
+  virtual Var forward(Tape& tape, std::span<const Var> x) = 0;
+  /// Of one sample, as are the shapes of `x`.
+  virtual Shape output_shape(std::span<const Shape> x) const = 0;
+  virtual Cost cost(std::span<const Shape> x) const = 0;
+  /// A bound for how far the output moves when input i moves by `in[i]` times a distance, for all i at once.
+  /// Throws Error when none is known.
+  virtual LayerBound bound(std::span<const UpperBound> in, std::span<const Shape> x) const = 0;
+  /// The matrix (O, I) row-major of a module that is x -> W x + b on flat inputs, as executed, on the host in double.
+  virtual std::optional<Tensor> matrix() const { return std::nullopt; }
+  virtual void visit(const std::string& path, Visitor& visitor) { (void)path, (void)visitor; }
+};
+
+/// A module of one input.
+class UnaryModule : public Module {
+ public:
+  Var forward(Tape& tape, std::span<const Var> x) final { return forward(tape, x[0]); }
+  Shape output_shape(std::span<const Shape> x) const final { return output_shape(x[0]); }
+  Cost cost(std::span<const Shape> x) const final { return cost(x[0]); }
+  LayerBound bound(std::span<const UpperBound> in, std::span<const Shape> x) const final;
+
+  virtual Var forward(Tape& tape, const Var& x) = 0;
+  virtual Shape output_shape(const Shape& x) const = 0;
+  virtual Cost cost(const Shape& x) const;
+  /// The module's Lipschitz constant in L2, for inputs of this shape.
+  virtual LayerBound lipschitz(const Shape& x) const = 0;
+};
+
+/// Makes a module of a registered type. Throws Error naming an unknown type, setting or shape that does not fit.
+std::unique_ptr<Module> build_module(const std::string& type, const Attributes& attributes, const BuildContext& context);
+
+/// All registered types, for messages and documentation.
+std::vector<std::string> module_types();
+
+}  // namespace gsnet

@@ -1,0 +1,123 @@
+#include "layers/orthogonal/coefficients.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace gsnet {
+namespace {
+
+constexpr int kPieces = 64;
+
+/// Chebyshev expansion of exp on [-iR, iR] as a polynomial in J: sum_k a_k U_k(J / R), a_0 = J_0(R), a_k = 2 J_k(R),
+/// with the real recurrence U_{k+1}(z) = 2 z U_k + U_{k-1} (Jacobi-Anger).
+std::vector<double> jacobi_anger(int degree, double radius) {
+  const auto count = static_cast<size_t>(degree) + 1;
+  std::vector<double> before(count), now(count), sum(count);
+  before[0] = 1;
+  now[1] = 1 / radius;
+  sum[0] = std::cyl_bessel_j(0, radius);
+  for (int k = 1; k <= degree; ++k) {
+    const double a = 2 * std::cyl_bessel_j(k, radius);
+    for (size_t i = 0; i < count; ++i) sum[i] += a * now[i];
+    std::vector<double> next(count);
+    for (size_t i = 0; i < count; ++i) next[i] = before[i] + (i > 0 ? 2 / radius * now[i - 1] : 0);
+    before = std::move(now);
+    now = std::move(next);
+  }
+  return sum;
+}
+
+/// Coefficients of |p(i t)|^2 in s = t^2, in extended precision.
+std::vector<long double> squared_modulus(const std::vector<double>& c) {
+  std::vector<long double> q(c.size());
+  for (size_t a = 0; a < c.size(); ++a) {
+    for (size_t b = 0; b < c.size(); ++b) {
+      if ((a + b) % 2 != 0) continue;  // c_a c_b i^a (-i)^b t^(a+b): the odd ones cancel in pairs
+      const long double sign = (a > b ? a - b : b - a) / 2 % 2 == 0 ? 1 : -1;
+      if ((a + b) / 2 >= q.size()) q.resize((a + b) / 2 + 1);
+      q[(a + b) / 2] += sign * static_cast<long double>(c[a]) * static_cast<long double>(c[b]);
+    }
+  }
+  return q;
+}
+
+/// Largest Bernstein coefficient of q on [low, high]: an upper bound of q there.
+long double bernstein_maximum(const std::vector<long double>& q, long double low, long double high) {
+  const size_t n = q.size() - 1;
+  std::vector<long double> local(q);  // in u, s = low + (high - low) u: Horner shift, then scaling
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = n; j > i; --j) local[j - 1] += low * local[j];
+  }
+  long double power = 1;
+  for (long double& value : local) {
+    value *= power;
+    power *= high - low;
+  }
+  long double maximum = local[0];
+  for (size_t i = 1; i <= n; ++i) {  // b_i = sum_j C(i, j) / C(n, j) local_j
+    long double b = 0, ratio = 1;
+    for (size_t j = 0; j <= i; ++j) {
+      b += ratio * local[j];
+      ratio *= static_cast<long double>(i - j) / static_cast<long double>(n - j > 0 ? n - j : 1);
+    }
+    maximum = std::max(maximum, b);
+  }
+  return maximum;
+}
+
+}  // namespace
+
+std::vector<double> series_coefficients(const SeriesForm& form, double radius) {
+  GSNET_CHECK(form.degree >= 1 && form.degree <= 24,
+              fmt::format("[series] the degree must be 1 … 24, got {}", form.degree));
+  if (form.family == SeriesFamily::taylor) {
+    std::vector<double> c = {1};
+    for (int k = 1; k <= form.degree; ++k) c.push_back(c.back() / k);
+    return c;
+  }
+  GSNET_CHECK(radius > 0 && radius <= 16, fmt::format("[series] the radius must be in (0, 16], got {}", radius));
+  std::vector<double> c = jacobi_anger(form.degree, radius);
+  const double largest = series_bound(c, UpperBound::proven(radius)).value();
+  for (double& value : c) value /= largest;
+  return c;
+}
+
+UpperBound series_bound(const std::vector<double>& coefficients, UpperBound radius) {
+  const std::vector<long double> q = squared_modulus(coefficients);
+  const long double end = static_cast<long double>(radius.value()) * static_cast<long double>(radius.value());
+  long double maximum = q[0];
+  for (int piece = 0; piece < kPieces; ++piece) {
+    maximum = std::max(maximum, bernstein_maximum(q, end * piece / kPieces, end * (piece + 1) / kPieces));
+  }
+  // Rounding: the terms are at most sum_k |q_k| end^k, in 64-bit mantissas, through some 4 n operations each.
+  long double size = 0, power = 1;
+  for (long double value : q) {
+    size += std::fabs(value) * power;
+    power *= end;
+  }
+  const double slack = static_cast<double>(size) * 1e-16;
+  return UpperBound::proven(outward(std::sqrt(outward(static_cast<double>(maximum) + slack))));
+}
+
+// |p(it) - e^{it}| <= sum_k |c_k - 1/k!| t^k + sum_{k > K} t^k / k!.
+UpperBound series_error(const std::vector<double>& coefficients, UpperBound radius) {
+  double error = 0, power = 1, factorial = 1;
+  size_t k = 0;
+  for (; k < coefficients.size() || power / factorial > 1e-18; ++k) {
+    if (k > 0) {
+      power *= radius.value();
+      factorial *= static_cast<double>(k);
+    }
+    const double exact = 1 / factorial;
+    error += std::fabs((k < coefficients.size() ? coefficients[k] : 0) - exact) * power;
+  }
+  return UpperBound::proven(outward(error + 1e-17, 1e-13));
+}
+
+std::string to_string(SeriesFamily family) { return family == SeriesFamily::taylor ? "taylor" : "chebyshev"; }
+
+}  // namespace gsnet

@@ -1,0 +1,36 @@
+// Polynomials that stand for exp on [-iR, iR], and proofs of how far they can stretch.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/bound.h"
+
+namespace gsnet {
+
+enum class SeriesFamily : uint8_t {
+  taylor,     ///< c_k = 1 / k!
+  chebyshev,  ///< Jacobi-Anger on [-iR, iR], divided by its largest modulus there, so that it never expands
+};
+
+struct SeriesForm {
+  SeriesFamily family = SeriesFamily::taylor;
+  int degree = 12;  ///< convolutions a layer, 1 … 24
+
+  bool operator==(const SeriesForm&) const = default;
+};
+
+/// c_0 … c_degree. `radius` R bounds the operator's norm; Taylor ignores it.
+/// Throws Error for a degree outside 1 … 24 or a radius outside (0, 16].
+std::vector<double> series_coefficients(const SeriesForm& form, double radius);
+
+/// max |p(i t)| over |t| <= radius for p with these real coefficients: by Bernstein coefficients of |p(i t)|^2, a
+/// polynomial in t^2, on 64 pieces, rounded outward. For skew J with |J| <= radius this bounds |p(J)|, J being normal.
+UpperBound series_bound(const std::vector<double>& coefficients, UpperBound radius);
+
+/// A bound for |p(J) - exp(J)| for such J: the truncation error.
+UpperBound series_error(const std::vector<double>& coefficients, UpperBound radius);
+
+std::string to_string(SeriesFamily family);
+
+}  // namespace gsnet

@@ -1,0 +1,176 @@
+#include "layers/orthogonal/skew_conv.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "autograd/ops.h"
+#include "core/error.h"
+#include "layers/bounds.h"
+
+namespace gsnet {
+namespace {
+
+SeriesForm series_from(const Attributes& attributes, const std::string& prefix, SeriesForm form) {
+  if (attributes.find(prefix + "_series") != nullptr) {
+    form.family = attributes.choice(prefix + "_series", {"taylor", "chebyshev"}) == 0 ? SeriesFamily::taylor
+                                                                                     : SeriesFamily::chebyshev;
+  }
+  form.degree = static_cast<int>(attributes.integer(prefix + "_degree", form.degree));
+  return form;
+}
+
+/// |J| that the scale aims at, for the coefficients.
+double design_radius(const SkewConvSpec& spec) {
+  return spec.scale == ScaleKind::gram ? spec.norm : spec.norm * static_cast<double>(spec.kernel);
+}
+
+/// Shuffle of the layer's input channels, as a map of what space-to-depth made of them.
+ChannelMap shuffled(int64_t channels, const SkewConvSpec& spec) {
+  const int64_t area = spec.stride * spec.stride, unit = spec.paired ? 2 : 1;
+  if (spec.shuffle <= 1 || channels % (spec.shuffle * unit) != 0) return ChannelMap::head(channels * area, channels * area);
+  const ChannelMap plain = ChannelMap::shuffle(channels, spec.shuffle, spec.paired);
+  std::vector<int32_t> source;
+  for (int32_t from : plain.source()) {
+    for (int64_t i = 0; i < area; ++i) source.push_back(static_cast<int32_t>(from * area + i));
+  }
+  return {channels * area, std::move(source)};
+}
+
+ChannelMap fitted(int64_t from, int64_t to, const SkewConvSpec& spec) {
+  return spec.fit == ChannelFit::head ? ChannelMap::head(from, to) : ChannelMap::per_group(from, to, spec.groups);
+}
+
+}  // namespace
+
+SkewConvSpec SkewConvSpec::from(const Attributes& attributes) {
+  attributes.allow_only({"channels", "kernel", "stride", "groups", "shuffle", "paired", "fit", "scale", "norm",
+                         "train_series", "train_degree", "eval_series", "eval_degree", "bias"});
+  SkewConvSpec spec;
+  spec.out_channels = attributes.integer("channels");
+  spec.kernel = attributes.integer("kernel", spec.kernel);
+  spec.stride = attributes.integer("stride", spec.stride);
+  spec.groups = attributes.integer("groups", spec.groups);
+  spec.shuffle = attributes.integer("shuffle", spec.shuffle);
+  spec.paired = attributes.flag("paired", spec.paired);
+  if (attributes.find("fit") != nullptr) {
+    spec.fit = attributes.choice("fit", {"per_group", "head"}) == 0 ? ChannelFit::per_group : ChannelFit::head;
+  }
+  if (attributes.find("scale") != nullptr) {
+    spec.scale = attributes.choice("scale", {"gram", "four_forms"}) == 0 ? ScaleKind::gram : ScaleKind::four_forms;
+  }
+  const double reference_correction = spec.kernel == 1 ? 1.0 : 0.7;
+  const double sound_norm = spec.kernel == 1 ? 1.0 : 2.1;
+  spec.norm = attributes.number("norm", spec.scale == ScaleKind::gram ? sound_norm : reference_correction);
+  spec.train = series_from(attributes, "train", spec.train);
+  spec.evaluate = series_from(attributes, "eval", spec.evaluate);
+  spec.bias = attributes.flag("bias", spec.bias);
+  GSNET_CHECK(spec.out_channels >= 1 && spec.stride >= 1 && spec.groups >= 1 && spec.shuffle >= 1,
+              "channels, stride, groups and shuffle must be at least 1");
+  GSNET_CHECK(spec.kernel >= 1 && spec.kernel % 2 == 1, fmt::format("kernel must be odd, got {}", spec.kernel));
+  GSNET_CHECK(std::isfinite(spec.norm) && spec.norm > 0, fmt::format("norm must be positive, got {}", spec.norm));
+  return spec;
+}
+
+SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
+    : spec_(spec), backend_(context.backend), before_(0, {}), after_(0, {}) {
+  const Shape& x = context.inputs.at(0);
+  GSNET_CHECK(x.rank() == 3, fmt::format("needs an input (C, H, W), got {}", to_string(x)));
+  output_shape(x);
+  const int64_t in = x[0] * spec.stride * spec.stride;
+  inner_ = std::max(in, spec.out_channels);
+  inner_ = (inner_ + spec.groups - 1) / spec.groups * spec.groups;
+  GSNET_CHECK(spec.fit == ChannelFit::per_group || inner_ == std::max(in, spec.out_channels),
+              fmt::format("{} channels do not divide into {} groups", std::max(in, spec.out_channels), spec.groups));
+  before_ = shuffled(x[0], spec).then(fitted(in, inner_, spec));
+  after_ = fitted(inner_, spec.out_channels, spec);
+  const double radius = design_radius(spec);
+  train_series_ = {.coefficients = series_coefficients(spec.train, radius), .groups = spec.groups};
+  evaluate_series_ = {.coefficients = series_coefficients(spec.evaluate, radius), .groups = spec.groups};
+  kernel_ = make_skew_weight(backend_, context.key.with(0), spec.groups,
+                             {inner_, inner_ / spec.groups, spec.kernel, spec.kernel}, spec.scale, spec.norm);
+  if (spec.bias) {
+    const double range = 1 / std::sqrt(static_cast<double>(spec.out_channels));
+    bias_.value = draw_tensor(backend_, context.key.with(1), {spec.out_channels},
+                              [&](Random& random) { return random.uniform(-range, range); });
+    bias_.decay = false;
+  }
+}
+
+Var SkewConv::forward(Tape& tape, const Var& x) {
+  Var y = spec_.stride > 1 ? ops::space_to_depth(x, spec_.stride) : x;
+  y = ops::map_channels(y, before_);
+  y = exponential(tape, y);
+  y = ops::map_channels(y, after_);
+  return spec_.bias ? ops::add_bias(y, tape.use(bias_)) : y;
+}
+
+Var SkewConv::exponential(Tape& tape, const Var& x) {
+  const Var k = kernel_.use(tape);
+  if (spec_.kernel != 1) return ops::conv_exp(x, k, series(tape.mode().training));
+  // A series costs degree products with (pixels x m), an exponential some 14 with (m x m); backward as much again twice.
+  const int64_t m = inner_ / spec_.groups, pixels = x.shape()[0] * x.shape()[2] * x.shape()[3];
+  const bool series_is_cheaper = pixels * series(tape.mode().training).degree() < 14 * m;
+  if (tape.mode().training && series_is_cheaper) return ops::conv_exp(x, k, series(true));
+  return small_exponential(tape, x, k);
+}
+
+Var SkewConv::small_exponential(Tape& tape, const Var& x, const Var& k) {
+  const int64_t m = inner_ / spec_.groups;
+  const bool keep = !tape.mode().training && !k.tracked();
+  Var e;
+  if (keep && kept_exponential_ && kept_of_.shares_storage_with(k.value)) {
+    e = tape.input(kept_exponential_);
+  } else {
+    e = ops::matrix_exp(ops::reshape(k, {spec_.groups, m, m}));
+    e = ops::reshape(e, {inner_, m, 1, 1});
+  }
+  if (keep) {
+    kept_exponential_ = e.value;
+    kept_of_ = k.value;
+  }
+  return ops::conv2d(x, e, nullptr, {.groups = spec_.groups});
+}
+
+Shape SkewConv::output_shape(const Shape& x) const {
+  GSNET_CHECK(x.rank() == 3 && x[1] % spec_.stride == 0 && x[2] % spec_.stride == 0,
+              fmt::format("{} does not divide into blocks of {} x {}", to_string(x), spec_.stride, spec_.stride));
+  return {spec_.out_channels, x[1] / spec_.stride, x[2] / spec_.stride};
+}
+
+Cost SkewConv::cost(const Shape& x) const {
+  const Shape y = output_shape(x);
+  const double m = static_cast<double>(inner_) / static_cast<double>(spec_.groups);
+  const double one = static_cast<double>(y[1] * y[2] * inner_ * spec_.kernel * spec_.kernel) * m;
+  const double terms = spec_.kernel == 1 ? 1 : series(false).degree();
+  return {one * terms, kernel_.stored.value.numel() + (spec_.bias ? bias_.value.numel() : 0)};
+}
+
+Tensor SkewConv::evaluation_kernel() const {
+  Tape tape(backend_, {});
+  return kernel_.use(tape).value;
+}
+
+LayerBound SkewConv::lipschitz(const Shape&) const {
+  const Tensor k = backend_.download(evaluation_kernel());
+  if (spec_.kernel == 1) {
+    const int64_t m = inner_ / spec_.groups;
+    Tensor e = backend_.empty({spec_.groups, m, m});
+    backend_.matrix_exp(backend_.upload(k).view({spec_.groups, m, m}), e);
+    LayerBound bound = conv_norm_bound(backend_.download(e).view({inner_, m, 1, 1}), spec_.groups);
+    bound.method = "exp of a skew matrix, " + bound.method;
+    return bound;
+  }
+  const LayerBound radius = conv_norm_bound(k, spec_.groups);
+  return {series_bound(evaluate_series_.coefficients, radius.value),
+          fmt::format("{} degree {}, |J| <= {:.4g} by {}", to_string(spec_.evaluate.family), spec_.evaluate.degree,
+                      radius.value.value(), radius.method)};
+}
+
+void SkewConv::visit(const std::string& path, Visitor& visitor) {
+  kernel_.visit(path + ".kernel", visitor);
+  if (spec_.bias) visitor.parameter(path + ".bias", bias_);
+}
+
+}  // namespace gsnet

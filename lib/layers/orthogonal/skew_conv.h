@@ -1,0 +1,76 @@
+// SkewConv: an orthogonal convolution, exp of a skew-symmetric kernel's convolution.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "layers/module.h"
+#include "layers/orthogonal/coefficients.h"
+#include "layers/orthogonal/skew_weight.h"
+
+namespace gsnet {
+
+/// How surplus channels are dropped and missing ones filled with zeros.
+enum class ChannelFit : uint8_t {
+  per_group,  ///< within each group: every group is read and every group reaches the output
+  head,       ///< the reference code: the first ones are kept, zeros appended at the end; whole groups may be lost
+};
+
+struct SkewConvSpec {
+  int64_t out_channels = 0;
+  int64_t kernel = 3;   ///< odd
+  int64_t stride = 1;   ///< by space-to-depth
+  int64_t groups = 1;
+  int64_t shuffle = 1;  ///< channel shuffle with this many groups before the layer (1: none); left out where it does not divide
+  bool paired = true;   ///< the shuffle moves neighbouring pairs together
+  ChannelFit fit = ChannelFit::per_group;
+  ScaleKind scale = ScaleKind::gram;
+  double norm = 2.1;    ///< gram: |J| <= norm; four_forms: the correction (0.7)
+  SeriesForm train{SeriesFamily::chebyshev, 5};
+  SeriesForm evaluate{SeriesFamily::chebyshev, 9};
+  bool bias = true;
+
+  static SkewConvSpec from(const Attributes& attributes);
+  bool operator==(const SkewConvSpec&) const = default;
+};
+
+/// y = fit(exp(J) fit(space_to_depth(shuffle(x)))) + bias. Singla and Feizi, "Skew Orthogonal Convolutions" (ICML 2021);
+/// grouped and shuffled: arXiv 2406.10019. An isometry where no channel is dropped, 1-Lipschitz always: in evaluation
+/// |p(J)| <= 1 is proven for the coefficients used and the bound of |J| that holds (lipschitz()).
+/// A 1x1 kernel is one exponential of a small matrix a group and one 1x1 convolution, in training too where that is
+/// cheaper than the series over the pixels.
+class SkewConv final : public UnaryModule {
+ public:
+  SkewConv(const SkewConvSpec& spec, const BuildContext& context);
+
+  using UnaryModule::cost;
+  using UnaryModule::forward;
+  using UnaryModule::output_shape;
+  Var forward(Tape& tape, const Var& x) override;
+  Shape output_shape(const Shape& x) const override;
+  Cost cost(const Shape& x) const override;
+  LayerBound lipschitz(const Shape& x) const override;
+  void visit(const std::string& path, Visitor& visitor) override;
+
+  /// Channels of the square operator inside: the larger of input (after space-to-depth) and output.
+  int64_t inner_channels() const { return inner_; }
+  /// The kernel J is made of, as evaluation uses it: (C, C/g, k, k).
+  Tensor evaluation_kernel() const;
+
+ private:
+  Var exponential(Tape& tape, const Var& x);
+  Var small_exponential(Tape& tape, const Var& x, const Var& k);
+  const SeriesSpec& series(bool training) const { return training ? train_series_ : evaluate_series_; }
+
+  SkewConvSpec spec_;
+  Backend& backend_;
+  int64_t inner_ = 0;
+  ChannelMap before_, after_;
+  SeriesSpec train_series_, evaluate_series_;
+  mutable Weight kernel_;
+  Parameter bias_;
+  Tensor kept_exponential_;  // of the evaluation kernel, 1x1 only
+  Tensor kept_of_;
+};
+
+}  // namespace gsnet

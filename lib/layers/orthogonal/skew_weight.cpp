@@ -1,0 +1,88 @@
+#include "layers/orthogonal/skew_weight.h"
+
+#include <cmath>
+
+#include "autograd/ops.h"
+
+namespace gsnet {
+
+Var SkewPart::apply(Tape&, const Var& w) { return ops::skew(w, groups_); }
+
+Var GramScale::apply(Tape&, const Var& k) {
+  return ops::scale_groups(k, ops::gram_norm(k, groups_), norm_, 1e-12);
+}
+
+namespace {
+
+constexpr int kInitialRounds = 50;
+constexpr int64_t kRefreshEvery = 200;
+
+/// A row a group, each of unit length.
+Tensor unit_rows(Backend& backend, RandomKey key, int64_t groups, int64_t size) {
+  const Tensor rows = draw_tensor(backend, key, {groups, size}, [](Random& random) { return random.normal(); });
+  Tensor unit = backend.empty_like(rows);
+  backend.normalise_rows(rows, unit);
+  return unit;
+}
+
+}  // namespace
+
+FourFormsScale::FourFormsScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored,
+                               double correction)
+    : groups_(groups) {
+  const Shape& kernel = stored.shape();
+  const int64_t m = kernel[1], high = kernel[2], wide = kernel[3];
+  const std::array<int64_t, 4> us = {m * wide, m * high, m * high * wide, m * high * wide};
+  const std::array<int64_t, 4> vs = {m * high, m * wide, m, m};
+  for (size_t i = 0; i < 4; ++i) {
+    forms_.u[i] = unit_rows(backend, key.with(2 * i), groups, us[i]);
+    forms_.v[i] = unit_rows(backend, key.with(2 * i + 1), groups, vs[i]);
+  }
+  Tensor k = backend.empty_like(stored), sigma = backend.empty({groups});
+  backend.skew(stored, groups, k);
+  backend.four_forms(k, groups, kInitialRounds, forms_, sigma);
+  correction_ = backend.empty({1});
+  backend.fill(correction, correction_);
+  steps_ = Tensor::of<int64_t>({1}, {0});
+}
+
+Var FourFormsScale::apply(Tape& tape, const Var& k) {
+  Backend& backend = tape.backend();
+  int64_t& steps = steps_.data<int64_t>()[0];
+  int rounds = 0;
+  if (tape.mode().training) {
+    rounds = steps % kRefreshEvery == 0 ? kInitialRounds : 1;
+    ++steps;
+  }
+  const Tensor correction = with_dtype(backend.download(correction_), DType::f64);
+  const Var sigma = ops::four_forms(k, groups_, rounds, forms_);
+  return ops::scale_groups(k, sigma, correction.data<double>()[0], 1e-12);
+}
+
+void FourFormsScale::visit(const std::string& path, Visitor& visitor) {
+  for (size_t i = 0; i < 4; ++i) {
+    const std::string number = std::to_string(i + 1);
+    visitor.buffer(path + "_u" + number, forms_.u[i]);
+    visitor.buffer(path + "_v" + number, forms_.v[i]);
+  }
+  visitor.buffer(path + "_correction", correction_);
+  visitor.buffer(path + "_steps", steps_);
+}
+
+Weight make_skew_weight(Backend& backend, RandomKey key, int64_t groups, const Shape& kernel, ScaleKind scale,
+                        double norm) {
+  Weight weight;
+  const double deviation = 1 / std::sqrt(static_cast<double>(kernel[1]));
+  weight.stored.value =
+      draw_tensor(backend, key.with(0), kernel, [&](Random& random) { return deviation * random.normal(); });
+  weight.stored.scale_invariant = true;
+  weight.push(std::make_unique<SkewPart>(groups));
+  if (scale == ScaleKind::gram) {
+    weight.push(std::make_unique<GramScale>(groups, norm));
+  } else {
+    weight.push(std::make_unique<FourFormsScale>(backend, key.with(1), groups, weight.stored.value, norm));
+  }
+  return weight;
+}
+
+}  // namespace gsnet

@@ -1,0 +1,70 @@
+// The chain from free numbers to a skew-symmetric kernel of bounded norm.
+#pragma once
+
+#include <array>
+#include <memory>
+
+#include "backend/kernel_norm.h"
+#include "core/random.h"
+#include "layers/weight.h"
+
+namespace gsnet {
+
+/// How a kernel's size is controlled.
+enum class ScaleKind : uint8_t {
+  gram,        ///< divided by a sound upper bound of |J|: |J| <= norm holds
+  four_forms,  ///< the reference code: correction * k / (smallest bilinear form + 1e-12); |J| <= sqrt(taps) correction only
+               ///< if its power iteration has converged
+};
+
+/// (w - T w) / 2 in groups.
+class SkewPart final : public Parametrisation {
+ public:
+  explicit SkewPart(int64_t groups) : groups_(groups) {}
+  Var apply(Tape& tape, const Var& w) override;
+
+ private:
+  int64_t groups_;
+};
+
+/// k * norm / gram_norm(k), a group at a time.
+class GramScale final : public Parametrisation {
+ public:
+  GramScale(int64_t groups, double norm) : groups_(groups), norm_(norm) {}
+  Var apply(Tape& tape, const Var& k) override;
+
+ private:
+  int64_t groups_;
+  double norm_;
+};
+
+/// The reference code's scale (arXiv 2406.10019, public code): vectors u1 … v4 and `correction` are buffers of the model;
+/// 50 rounds of power iteration at the start and every 200 training steps, one in between, none in evaluation.
+class FourFormsScale final : public Parametrisation {
+ public:
+  /// For a kernel of (groups m, m, height, width); `stored` gives the first vectors.
+  FourFormsScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored, double correction);
+  Var apply(Tape& tape, const Var& k) override;
+  void visit(const std::string& path, Visitor& visitor) override;
+
+ private:
+  int64_t groups_;
+  FourForms forms_;
+  Tensor correction_;  // (1)
+  Tensor steps_;       // (1) i64, on the host
+};
+
+/// A kernel (groups m, m, height, width) with N(0, 1/m) entries, its skew part scaled to `norm`.
+Weight make_skew_weight(Backend& backend, RandomKey key, int64_t groups, const Shape& kernel, ScaleKind scale,
+                        double norm);
+
+/// Fills a new parameter on the machine by value(random) in memory order.
+template <class Draw>
+Tensor draw_tensor(Backend& backend, RandomKey key, const Shape& shape, Draw&& draw) {
+  Tensor host = Tensor::empty(shape, DType::f64);
+  Random random(key);
+  for (double& value : host.host<double>()) value = draw(random);
+  return backend.upload(host);
+}
+
+}  // namespace gsnet

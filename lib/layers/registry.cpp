@@ -1,0 +1,76 @@
+// The table of layer types: what a Description may name.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "core/error.h"
+#include "layers/conv2d.h"
+#include "layers/linear.h"
+#include "layers/orthogonal/group_shuffle.h"
+#include "layers/simple.h"
+
+namespace gsnet {
+namespace {
+
+using Build = std::unique_ptr<Module> (*)(const Attributes&, const BuildContext&);
+
+template <class M>
+std::unique_ptr<Module> plain(const Attributes& attributes, const BuildContext&) {
+  return std::make_unique<M>(attributes);
+}
+
+template <class M>
+std::unique_ptr<Module> bare(const Attributes& attributes, const BuildContext&) {
+  attributes.allow_only({});
+  return std::make_unique<M>();
+}
+
+template <class M>
+std::unique_ptr<Module> placed(const Attributes& attributes, const BuildContext& context) {
+  return std::make_unique<M>(attributes, context);
+}
+
+std::unique_ptr<Module> skew_conv(const Attributes& attributes, const BuildContext& context) {
+  return std::make_unique<SkewConv>(SkewConvSpec::from(attributes), context);
+}
+
+struct Entry {
+  const char* type;
+  int inputs;  // 0: any number
+  Build build;
+};
+
+constexpr Entry kTable[] = {
+    {"skew_conv", 1, skew_conv},
+    {"group_shuffle_conv", 1, placed<GroupShuffleConv>},
+    {"conv2d", 1, placed<Conv2d>},
+    {"linear", 1, placed<Linear>},
+    {"orthogonal_linear", 1, placed<OrthogonalLinear>},
+    {"maxmin", 1, plain<MaxMin>},
+    {"group_sort", 1, plain<GroupSort>},
+    {"householder", 1, placed<Householder>},
+    {"relu", 1, bare<Relu>},
+    {"pool", 1, plain<Pool>},
+    {"flatten", 1, bare<Flatten>},
+    {"space_to_depth", 1, plain<SpaceToDepth>},
+    {"add", 0, bare<Add>},
+};
+
+}  // namespace
+
+std::unique_ptr<Module> build_module(const std::string& type, const Attributes& attributes, const BuildContext& context) {
+  for (const Entry& entry : kTable) {
+    if (entry.type != type) continue;
+    GSNET_CHECK(entry.inputs == 0 || entry.inputs == static_cast<int>(context.inputs.size()),
+                fmt::format("takes {} input, got {}", entry.inputs, context.inputs.size()));
+    return entry.build(attributes, context);
+  }
+  throw Error(fmt::format("unknown layer type '{}'; known are {}", type, fmt::join(module_types(), ", ")));
+}
+
+std::vector<std::string> module_types() {
+  std::vector<std::string> types;
+  for (const Entry& entry : kTable) types.emplace_back(entry.type);
+  return types;
+}
+
+}  // namespace gsnet

@@ -1,0 +1,163 @@
+#include "layers/simple.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "autograd/ops.h"
+#include "core/error.h"
+#include "layers/orthogonal/skew_weight.h"
+#include "layers/settings.h"
+
+namespace gsnet {
+
+std::array<int64_t, 2> pair_setting(const Attributes& attributes, std::string_view key, int64_t missing) {
+  const AttributeValue* value = attributes.find(key);
+  if (value == nullptr) return {missing, missing};
+  if (const auto* one = std::get_if<int64_t>(value)) return {*one, *one};
+  const std::vector<int64_t> both = attributes.integers(key);
+  GSNET_CHECK(both.size() == 2, fmt::format("setting '{}' must be one integer or two, got {}", key, both.size()));
+  return {both[0], both[1]};
+}
+
+std::array<int64_t, 4> padding_setting(const Attributes& attributes) {
+  const AttributeValue* value = attributes.find("padding");
+  if (value == nullptr) return {0, 0, 0, 0};
+  if (const auto* one = std::get_if<int64_t>(value)) return {*one, *one, *one, *one};
+  const std::vector<int64_t> sides = attributes.integers("padding");
+  GSNET_CHECK(sides.size() == 2 || sides.size() == 4,
+              fmt::format("setting 'padding' must be one, two or four integers, got {}", sides.size()));
+  if (sides.size() == 2) return {sides[0], sides[1], sides[0], sides[1]};
+  return {sides[0], sides[1], sides[2], sides[3]};
+}
+
+namespace {
+
+Pairing pairing_setting(const Attributes& attributes) {
+  if (attributes.find("pairing") == nullptr) return Pairing::neighbours;
+  return attributes.choice("pairing", {"neighbours", "halves"}) == 0 ? Pairing::neighbours : Pairing::halves;
+}
+
+const Shape& even_channels(const Shape& x) {
+  GSNET_CHECK(x.rank() >= 1 && x[0] % 2 == 0, fmt::format("needs an even number of channels, got {}", to_string(x)));
+  return x;
+}
+
+}  // namespace
+
+MaxMin::MaxMin(const Attributes& attributes) {
+  attributes.allow_only({"pairing", "order"});
+  spec_.pairing = pairing_setting(attributes);
+  if (attributes.find("order") != nullptr && attributes.choice("order", {"max_first", "min_first"}) == 1) {
+    spec_.order = PairOrder::min_first;
+  }
+}
+
+Var MaxMin::forward(Tape&, const Var& x) { return ops::maxmin(x, spec_); }
+
+Shape MaxMin::output_shape(const Shape& x) const { return even_channels(x); }
+
+GroupSort::GroupSort(const Attributes& attributes) : size_(attributes.integer("size", 2)) {
+  attributes.allow_only({"size"});
+  GSNET_CHECK(size_ >= 1, fmt::format("size must be at least 1, got {}", size_));
+}
+
+Var GroupSort::forward(Tape&, const Var& x) { return ops::group_sort(x, size_); }
+
+Shape GroupSort::output_shape(const Shape& x) const {
+  GSNET_CHECK(x[0] % size_ == 0, fmt::format("{} channels do not divide into runs of {}", x[0], size_));
+  return x;
+}
+
+Householder::Householder(const Attributes& attributes, const BuildContext& context)
+    : pairing_(pairing_setting(attributes)) {
+  attributes.allow_only({"pairing"});
+  angle_.value = draw_tensor(context.backend, context.key, {even_channels(context.inputs.at(0))[0] / 2},
+                             [](Random&) { return std::numbers::pi / 2; });
+  angle_.decay = false;
+}
+
+Var Householder::forward(Tape& tape, const Var& x) { return ops::householder(x, tape.use(angle_), pairing_); }
+
+Shape Householder::output_shape(const Shape& x) const { return even_channels(x); }
+
+Cost Householder::cost(const Shape& x) const { return {0, x[0] / 2}; }
+
+void Householder::visit(const std::string& path, Visitor& visitor) { visitor.parameter(path + ".angle", angle_); }
+
+Var Relu::forward(Tape&, const Var& x) { return ops::relu(x); }
+
+Pool::Pool(const Attributes& attributes) : global_(attributes.flag("global", false)) {
+  attributes.allow_only({"kind", "kernel", "stride", "padding", "global"});
+  const size_t kind = attributes.find("kind") == nullptr ? 0 : attributes.choice("kind", {"average", "l2", "max"});
+  spec_.kind = kind == 0 ? PoolKind::average : kind == 1 ? PoolKind::l2 : PoolKind::max;
+  spec_.kernel = pair_setting(attributes, "kernel", 2);
+  spec_.stride = attributes.find("stride") == nullptr ? spec_.kernel : pair_setting(attributes, "stride", 1);
+  spec_.pad = padding_setting(attributes);
+}
+
+PoolSpec Pool::at(const Shape& x) const {
+  GSNET_CHECK(x.rank() == 3, fmt::format("needs an input (C, H, W), got {}", to_string(x)));
+  if (!global_) return spec_;
+  return {.kind = spec_.kind, .kernel = {x[1], x[2]}, .stride = {x[1], x[2]}};
+}
+
+Var Pool::forward(Tape&, const Var& x) {
+  return ops::pool(x, at({x.shape()[1], x.shape()[2], x.shape()[3]}));
+}
+
+Shape Pool::output_shape(const Shape& x) const {
+  const Shape y = pool_shape({1, x[0], x[1], x[2]}, at(x));
+  return {y[1], y[2], y[3]};
+}
+
+// A pixel lies in at most `overlap` windows; a mean of n pixels moves by at most |d| / sqrt(n), a norm or a maximum by |d|.
+LayerBound Pool::lipschitz(const Shape& x) const {
+  const PoolSpec spec = at(x);
+  const auto overlap = [&](size_t i) {
+    return static_cast<double>((spec.kernel[i] + spec.stride[i] - 1) / spec.stride[i]);
+  };
+  double bound = std::sqrt(overlap(0) * overlap(1));
+  const bool padded = spec.pad != std::array<int64_t, 4>{0, 0, 0, 0};
+  if (spec.kind == PoolKind::average && !padded) {
+    bound /= std::sqrt(static_cast<double>(spec.kernel[0] * spec.kernel[1]));
+  }
+  return {UpperBound::proven(bound == 1 ? 1 : outward(bound, 1e-12)), "window overlap"};
+}
+
+Var Flatten::forward(Tape&, const Var& x) { return ops::flatten(x); }
+
+SpaceToDepth::SpaceToDepth(const Attributes& attributes) : block_(attributes.integer("block", 2)) {
+  attributes.allow_only({"block"});
+  GSNET_CHECK(block_ >= 1, fmt::format("block must be at least 1, got {}", block_));
+}
+
+Var SpaceToDepth::forward(Tape&, const Var& x) { return ops::space_to_depth(x, block_); }
+
+Shape SpaceToDepth::output_shape(const Shape& x) const {
+  GSNET_CHECK(x.rank() == 3 && x[1] % block_ == 0 && x[2] % block_ == 0,
+              fmt::format("{} does not divide into blocks of {} x {}", to_string(x), block_, block_));
+  return {x[0] * block_ * block_, x[1] / block_, x[2] / block_};
+}
+
+Var Add::forward(Tape&, std::span<const Var> x) {
+  Var sum = x[0];
+  for (const Var& more : x.subspan(1)) sum = ops::add(sum, more);
+  return sum;
+}
+
+Shape Add::output_shape(std::span<const Shape> x) const {
+  for (const Shape& shape : x) {
+    GSNET_CHECK(shape == x[0], fmt::format("cannot add {} and {}", to_string(x[0]), to_string(shape)));
+  }
+  return x[0];
+}
+
+LayerBound Add::bound(std::span<const UpperBound> in, std::span<const Shape>) const {
+  UpperBound sum = in[0];
+  for (const UpperBound& more : in.subspan(1)) sum = sum + more;
+  return {sum, "sum"};
+}
+
+}  // namespace gsnet

@@ -1,0 +1,111 @@
+// Layers without parameters of weight size: activations, pooling, shapes, sums.
+#pragma once
+
+#include "layers/module.h"
+
+namespace gsnet {
+
+/// Neighbouring or halved pairs of channels sorted. Settings: pairing ("neighbours", "halves"), order ("max_first",
+/// "min_first": what the GS reference code computes).
+class MaxMin final : public UnaryModule {
+ public:
+  explicit MaxMin(const Attributes& attributes);
+  using UnaryModule::forward;
+  using UnaryModule::output_shape;
+  Var forward(Tape& tape, const Var& x) override;
+  Shape output_shape(const Shape& x) const override;
+  LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "sorting"}; }
+
+ private:
+  MaxMinSpec spec_;
+};
+
+/// Runs of `size` channels in descending order.
+class GroupSort final : public UnaryModule {
+ public:
+  explicit GroupSort(const Attributes& attributes);
+  using UnaryModule::forward;
+  using UnaryModule::output_shape;
+  Var forward(Tape& tape, const Var& x) override;
+  Shape output_shape(const Shape& x) const override;
+  LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "sorting"}; }
+
+ private:
+  int64_t size_;
+};
+
+/// Householder activation of order 1 with one learned angle a pair. Settings: pairing.
+class Householder final : public UnaryModule {
+ public:
+  Householder(const Attributes& attributes, const BuildContext& context);
+  using UnaryModule::cost;
+  using UnaryModule::forward;
+  using UnaryModule::output_shape;
+  Var forward(Tape& tape, const Var& x) override;
+  Shape output_shape(const Shape& x) const override;
+  Cost cost(const Shape& x) const override;
+  LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "reflections"}; }
+  void visit(const std::string& path, Visitor& visitor) override;
+
+ private:
+  Pairing pairing_;
+  Parameter angle_;
+};
+
+class Relu final : public UnaryModule {
+ public:
+  using UnaryModule::forward;
+  using UnaryModule::output_shape;
+  Var forward(Tape& tape, const Var& x) override;
+  Shape output_shape(const Shape& x) const override { return x; }
+  LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "slope"}; }
+};
+
+/// Settings: kind ("average", "l2", "max"), kernel, stride (kernel), padding, global (the whole map).
+class Pool final : public UnaryModule {
+ public:
+  explicit Pool(const Attributes& attributes);
+  using UnaryModule::forward;
+  using UnaryModule::output_shape;
+  Var forward(Tape& tape, const Var& x) override;
+  Shape output_shape(const Shape& x) const override;
+  LayerBound lipschitz(const Shape& x) const override;
+
+ private:
+  PoolSpec at(const Shape& x) const;
+  PoolSpec spec_;
+  bool global_;
+};
+
+class Flatten final : public UnaryModule {
+ public:
+  using UnaryModule::forward;
+  using UnaryModule::output_shape;
+  Var forward(Tape& tape, const Var& x) override;
+  Shape output_shape(const Shape& x) const override { return {x.numel()}; }
+  LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "isometry"}; }
+};
+
+class SpaceToDepth final : public UnaryModule {
+ public:
+  explicit SpaceToDepth(const Attributes& attributes);
+  using UnaryModule::forward;
+  using UnaryModule::output_shape;
+  Var forward(Tape& tape, const Var& x) override;
+  Shape output_shape(const Shape& x) const override;
+  LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "isometry"}; }
+
+ private:
+  int64_t block_;
+};
+
+/// Sum of its inputs: residual and branching networks. Bound: the sum of theirs.
+class Add final : public Module {
+ public:
+  Var forward(Tape& tape, std::span<const Var> x) override;
+  Shape output_shape(std::span<const Shape> x) const override;
+  Cost cost(std::span<const Shape>) const override { return {}; }
+  LayerBound bound(std::span<const UpperBound> in, std::span<const Shape> x) const override;
+};
+
+}  // namespace gsnet

@@ -1,0 +1,41 @@
+// Weight: stored numbers and the chain of parametrisations that makes a weight of them. Orthogonal layers and adapters
+// are the same concept.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "autograd/tape.h"
+#include "layers/module.h"
+
+namespace gsnet {
+
+/// One link: a differentiable function of a tensor (skew part, scale to a norm, exponential, low-rank addition, …).
+class Parametrisation {
+ public:
+  virtual ~Parametrisation() = default;
+  virtual Var apply(Tape& tape, const Var& w) = 0;
+  /// Its own parameters and buffers, if any.
+  virtual void visit(const std::string& path, Visitor& visitor) { (void)path, (void)visitor; }
+  /// Sum of its parameters' versions.
+  virtual uint64_t version() const { return 0; }
+};
+
+class Weight {
+ public:
+  Parameter stored;
+
+  void push(std::unique_ptr<Parametrisation> link) { chain_.push_back(std::move(link)); }
+  /// The weight. In evaluation, and when nothing stored is to be trained, it is computed once and kept until a version
+  /// changes: a hundred evaluations or attack steps pay for the parametrisation once.
+  Var use(Tape& tape);
+  void visit(const std::string& path, Visitor& visitor);
+
+ private:
+  std::vector<std::unique_ptr<Parametrisation>> chain_;
+  Tensor kept_;
+  uint64_t kept_version_ = 0;
+};
+
+}  // namespace gsnet

@@ -1,0 +1,62 @@
+#include "train/trainer.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "core/error.h"
+
+namespace gsnet {
+
+Trainer::Trainer(Graph& graph, const TrainSpec& spec)
+    : graph_(graph), spec_(spec), optimiser_(graph.backend(), spec.optimiser, parameters_of(graph)) {}
+
+double Trainer::rate() const {
+  return spec_.optimiser.rate * schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps);
+}
+
+StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
+  Backend& backend = graph_.backend();
+  const Tensor on_machine = backend.upload(images);
+  Tape tape(backend, {.record = true, .training = true});
+  const Var logits = graph_.forward(tape, tape.input(on_machine));
+  const Var loss = training_loss(logits, backend.upload(labels), spec_.loss);
+  const Tensor value = with_dtype(backend.download(loss.value), DType::f64);
+  StepResult result{value.data<double>()[0], images.shape()[0],
+                    count_correct(backend.download(logits.value), labels)};
+  if (!std::isfinite(result.loss)) explain(on_machine, result.loss);
+  tape.backward(loss);
+  optimiser_.step(schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps));
+  return result;
+}
+
+void Trainer::explain(const Tensor& images, double loss) {
+  const std::string place = fmt::format("step {}: the loss is {}", optimiser_.steps() + 1, loss);
+  for (const NamedParameter& named : parameters_of(graph_)) {
+    GSNET_CHECK(std::isfinite(graph_.backend().sum_of_squares(named.parameter->value)),
+                fmt::format("{}; parameter '{}' is not finite", place, named.name));
+  }
+  try {
+    Tape tape(graph_.backend(), {.training = true, .check_finite = true});
+    graph_.forward(tape, tape.input(images));
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}; {}", place, error.what()));
+  }
+  throw Error(place + "; every layer's output is finite");
+}
+
+int64_t count_correct(const Tensor& logits, const Tensor& labels) {
+  const Tensor numbers = with_dtype(logits, DType::f64);
+  const int64_t classes = logits.shape()[1];
+  int64_t correct = 0;
+  for (int64_t n = 0; n < logits.shape()[0]; ++n) {
+    const double* row = numbers.data<double>() + n * classes;
+    const int32_t label = labels.data<int32_t>()[n];
+    bool largest = true;
+    for (int64_t j = 0; j < classes; ++j) largest = largest && (j == label || row[j] < row[label]);
+    correct += largest ? 1 : 0;
+  }
+  return correct;
+}
+
+}  // namespace gsnet

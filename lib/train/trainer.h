@@ -1,0 +1,51 @@
+// One training step at a time: forward, loss, backward, update.
+#pragma once
+
+#include <cstdint>
+
+#include "layers/model.h"
+#include "train/loss.h"
+#include "train/optimiser.h"
+#include "train/schedule.h"
+
+namespace gsnet {
+
+struct TrainSpec {
+  LossSpec loss;
+  OptimiserSpec optimiser;
+  ScheduleSpec schedule;
+  int64_t steps = 0;  ///< of the whole run: what the schedule is stretched over
+};
+
+struct StepResult {
+  double loss = 0;
+  int64_t samples = 0;
+  int64_t correct = 0;
+};
+
+class Trainer {
+ public:
+  /// The graph must outlive the trainer.
+  Trainer(Graph& graph, const TrainSpec& spec);
+
+  /// One step on host tensors: images (N, C, H, W) channels-last normalised, labels (N) i32. Throws Error naming the step
+  /// and the first layer whose output is not finite (or the loss); nothing has been updated then.
+  StepResult step(const Tensor& images, const Tensor& labels);
+
+  int64_t steps_done() const { return optimiser_.steps(); }
+  double rate() const;
+  /// For checkpoints: with the graph's state and steps_done(), all that the next step depends on.
+  Optimiser& optimiser() { return optimiser_; }
+
+ private:
+  [[noreturn]] void explain(const Tensor& images, double loss);
+
+  Graph& graph_;
+  TrainSpec spec_;
+  Optimiser optimiser_;
+};
+
+/// How many rows of logits (N, K), a host tensor, have their largest element at the label; ties count as wrong.
+int64_t count_correct(const Tensor& logits, const Tensor& labels);
+
+}  // namespace gsnet

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Format, include arrows, clang-tidy on the files changed since a revision (default: the last landed commit).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh tests lint
+mapfile -t sources < <(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
+clang-format --dry-run -Werror "${sources[@]}"
+echo "format: ${#sources[@]} files"
+python3 scripts/check_arrows.py
+base=${1:-HEAD~1}
+git rev-parse -q --verify "$base" >/dev/null || exit 0
+cmake --preset dev >/dev/null
+mapfile -t changed < <(git diff --name-only --diff-filter=d "$base" -- 'lib/*.cpp' 'data/*.cpp' 'apps/*.cpp' | grep -v kernels_ || true)
+[ ${#changed[@]} -eq 0 ] || clang-tidy -p build/dev --quiet --warnings-as-errors='*' "${changed[@]:0:40}"
+echo "clang-tidy: ${#changed[@]} changed files"

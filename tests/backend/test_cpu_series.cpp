@@ -1,0 +1,183 @@
+// The cpu machine's series against the host loops in double, which sum powers as they are written and take the
+// adjoint without assuming skewness.
+#include <array>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "backend/cpu/make.h"
+#include "backend/cpu/series.h"
+#include "backend/host/host_backend.h"
+#include "core/random.h"
+
+namespace gsnet {
+namespace {
+
+class Oracle final : public host::HostBackend<double> {
+ public:
+  Oracle() : host::HostTraining<double>(1) {}
+  std::string name() const override { return "oracle"; }
+  std::string description() const override { return "host loops in double"; }
+};
+
+Tensor random_tensor(const Shape& shape, uint64_t seed, double size, Layout layout = Layout::row_major) {
+  Tensor x = Tensor::empty(shape, DType::f32, layout);
+  Random random{RandomKey(seed)};
+  for (float& value : x.host<float>()) value = static_cast<float>(size * random.normal());
+  return x;
+}
+
+double relative_error(const Tensor& a, const Tensor& b) {
+  double apart = 0, size = 0;
+  for (int64_t i = 0; i < a.numel(); ++i) {
+    const double difference = static_cast<double>(a.data<float>()[i]) - b.data<double>()[i];
+    apart += difference * difference;
+    size += b.data<double>()[i] * b.data<double>()[i];
+  }
+  return size == 0 ? std::sqrt(apart) : std::sqrt(apart / size);
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) { return std::memcmp(a.raw(), b.raw(), a.bytes()) == 0; }
+
+constexpr double kTolerance = 3e-6;  // a few roundings of sums of up to some thousand products, a term
+
+SeriesSpec exponential(int degree, int64_t groups, SeriesSave save) {
+  SeriesSpec spec{.coefficients = {1}, .groups = groups, .save = save};
+  for (int m = 1; m <= degree; ++m) spec.coefficients.push_back(spec.coefficients.back() / m);
+  return spec;
+}
+
+struct Case {
+  int64_t batch, group_channels, groups, height, width, kernel_height, kernel_width;
+  int degree;
+};
+
+struct Problem {
+  Tensor x, k, dy;
+};
+
+Problem problem_of(const Case& c, Backend& oracle) {
+  const int64_t channels = c.group_channels * c.groups;
+  const Shape shape = {c.batch, channels, c.height, c.width};
+  const double size = 1 / std::sqrt(static_cast<double>(c.group_channels * c.kernel_height * c.kernel_width));
+  const Tensor w = random_tensor({channels, c.group_channels, c.kernel_height, c.kernel_width}, 1, size);
+  Tensor k = oracle.empty(w.shape());
+  oracle.skew(oracle.upload(w), c.groups, k);
+  return {random_tensor(shape, 2, 1, Layout::channels_last), with_dtype(k, DType::f32),
+          random_tensor(shape, 3, 1, Layout::channels_last)};
+}
+
+struct Results {
+  Tensor y, dx, dk, lone_dx, lone_dk;
+};
+
+Results run(Backend& machine, const Problem& problem, const SeriesSpec& spec) {
+  const Tensor x = machine.upload(problem.x), k = machine.upload(problem.k), dy = machine.upload(problem.dy);
+  Results r{machine.empty_like(x), machine.empty_like(x), machine.empty_like(k), machine.empty_like(x),
+            machine.empty_like(k)};
+  SeriesSaved saved;
+  machine.conv_exp(x, k, spec, r.y, &saved);
+  machine.conv_exp_backward(x, k, spec, saved, dy, &r.dx, &r.dk);
+  machine.conv_exp_backward(x, k, spec, saved, dy, &r.lone_dx, nullptr);
+  machine.conv_exp_backward(x, k, spec, saved, dy, nullptr, &r.lone_dk);
+  return r;
+}
+
+void compare(Backend& cpu, const Case& c) {
+  CAPTURE(c.batch, c.group_channels, c.groups, c.height, c.width, c.kernel_height, c.kernel_width, c.degree);
+  Oracle oracle;
+  const Problem problem = problem_of(c, oracle);
+  const Results expected = run(oracle, problem, exponential(c.degree, c.groups, SeriesSave::iterates));
+  for (const SeriesSave save : {SeriesSave::iterates, SeriesSave::input}) {
+    const SeriesSpec spec = exponential(c.degree, c.groups, save);
+    const Results r = run(cpu, problem, spec);
+    CHECK(relative_error(r.y, expected.y) < kTolerance);
+    CHECK(relative_error(r.dx, expected.dx) < kTolerance);
+    CHECK(relative_error(r.dk, expected.dk) < kTolerance);
+    CHECK(relative_error(r.lone_dx, expected.dx) < kTolerance);
+    CHECK(relative_error(r.lone_dk, expected.dk) < kTolerance);
+    Tensor y = cpu.empty_like(r.y);
+    cpu.conv_exp(problem.x, problem.k, spec, y, nullptr);
+    CHECK(relative_error(y, expected.y) < kTolerance);
+    const Results again = run(cpu, problem, spec);
+    CHECK(same_bits(r.y, again.y));
+    CHECK(same_bits(r.dx, again.dx));
+    CHECK(same_bits(r.dk, again.dk));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("cpu: series over channels and maps", "[cpu][series]") {
+  const auto cpu = make_cpu_backend(2);
+  for (const int64_t channels : {1, 3, 8, 16, 30, 64}) {
+    for (const auto& [height, width] : std::vector<std::array<int64_t, 2>>{{1, 1}, {2, 2}, {3, 5}, {8, 8}}) {
+      compare(*cpu, {5, channels, 2, height, width, 3, 3, 3});
+    }
+  }
+  compare(*cpu, {3, 16, 1, 16, 16, 3, 3, 3});
+  compare(*cpu, {2, 8, 4, 16, 16, 3, 3, 2});
+}
+
+TEST_CASE("cpu: series over batches and groups", "[cpu][series]") {
+  const auto cpu = make_cpu_backend(2);
+  for (const int64_t batch : {1, 2, 5, 8, 16, 37}) {
+    for (const int64_t groups : {1, 2, 3, 4}) compare(*cpu, {batch, 8, groups, 4, 3, 3, 3, 4});
+  }
+}
+
+TEST_CASE("cpu: series over kernels and degrees", "[cpu][series]") {
+  const auto cpu = make_cpu_backend(2);
+  for (const auto& [high, wide] : std::vector<std::array<int64_t, 2>>{{1, 1}, {5, 5}, {1, 3}, {5, 1}, {7, 3}}) {
+    compare(*cpu, {5, 6, 2, 4, 5, high, wide, 3});
+  }
+  for (int degree = 1; degree <= 6; ++degree) compare(*cpu, {9, 10, 2, 2, 3, 3, 3, degree});
+  compare(*cpu, {17, 12, 3, 4, 4, 3, 3, 12});
+}
+
+TEST_CASE("cpu: series on every number of threads", "[cpu][series]") {
+  for (const int threads : {1, 2, 3, 4, 5, 8}) {
+    const auto cpu = make_cpu_backend(threads);
+    compare(*cpu, {16, 20, 1, 4, 4, 3, 3, 5});
+    compare(*cpu, {37, 9, 3, 3, 3, 3, 3, 4});
+    compare(*cpu, {5, 4, 1, 1, 1, 3, 3, 2});
+  }
+}
+
+TEST_CASE("cpu: an empty batch through the series", "[cpu][series]") {
+  const auto cpu = make_cpu_backend(2);
+  const Tensor x = Tensor::empty({0, 4, 3, 3}, DType::f32, Layout::channels_last);
+  const Tensor k = random_tensor({4, 4, 3, 3}, 4, 1);
+  Tensor y = cpu->empty_like(x), dx = cpu->empty_like(x), dk = cpu->empty_like(k);
+  const SeriesSpec spec = exponential(3, 1, SeriesSave::iterates);
+  SeriesSaved saved;
+  cpu->conv_exp(x, k, spec, y, &saved);
+  cpu->conv_exp_backward(x, k, spec, saved, y, &dx, &dk);
+  for (const float value : dk.host<float>()) CHECK(value == 0);
+}
+
+TEST_CASE("cpu: every instruction set the processor has", "[cpu][series]") {
+  Oracle oracle;
+  const Case c = {21, 13, 2, 5, 4, 3, 3, 4};
+  const Problem problem = problem_of(c, oracle);
+  const SeriesSpec spec = exponential(c.degree, c.groups, SeriesSave::iterates);
+  const Results expected = run(oracle, problem, spec);
+  std::vector<const cpu::SeriesKernels*> sets = {&cpu::series_kernels_base(), &cpu::series_kernels()};
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.push_back(&cpu::series_kernels_avx2());
+  for (const cpu::SeriesKernels* kernels : sets) {
+    INFO(kernels->name);
+    const cpu::SeriesMachine machine{kernels, 2, default_host_allocator()};
+    Tensor y = Tensor::empty(problem.x.shape(), DType::f32, Layout::channels_last);
+    Tensor dx = Tensor::empty(problem.x.shape(), DType::f32, Layout::channels_last);
+    Tensor dk = Tensor::empty(problem.k.shape(), DType::f32);
+    SeriesSaved saved;
+    cpu::series_forward(machine, problem.x, problem.k, spec, 1, y, &saved);
+    cpu::series_backward(machine, problem.x, problem.k, spec, saved, problem.dy, &dx, dk);
+    CHECK(relative_error(y, expected.y) < kTolerance);
+    CHECK(relative_error(dx, expected.dx) < kTolerance);
+    CHECK(relative_error(dk, expected.dk) < kTolerance);
+  }
+}
+
+}  // namespace gsnet
