@@ -36,9 +36,11 @@ struct Inputs {
 
 Inputs random_inputs(int64_t batch, int64_t classes) {
   Random random(RandomKey(7));
-  Inputs inputs{Tensor::empty({batch, 3, 32, 32}, DType::f32, Layout::channels_last), Tensor::empty({batch}, DType::i32)};
+  Inputs inputs{Tensor::empty({batch, 3, 32, 32}, DType::f32, Layout::channels_last),
+                Tensor::empty({batch}, DType::i32)};
   for (float& pixel : inputs.images.host<float>()) pixel = static_cast<float>(random.normal());
-  for (int32_t& label : inputs.labels.host<int32_t>()) label = static_cast<int32_t>(random.below(static_cast<uint32_t>(classes)));
+  for (int32_t& label : inputs.labels.host<int32_t>())
+    label = static_cast<int32_t>(random.below(static_cast<uint32_t>(classes)));
   return inputs;
 }
 
@@ -58,9 +60,10 @@ double matmul_rate(Backend& backend) {
 }  // namespace
 
 int bench_command(const std::vector<std::string>& arguments) {
-  Options options("bench [--set key=value …] [--batch N] [--seconds S]",
-                  "Times one training step and one evaluation of a LipConvNet on random pictures, after warm-up; median.\n"
-                  "--set takes the settings of [model], e.g. --set depth=15 --set groups2=1.");
+  Options options(
+      "bench [--set key=value …] [--batch N] [--seconds S]",
+      "Times one training step and one evaluation of a LipConvNet on random pictures, after warm-up; median.\n"
+      "--set takes the settings of [model], e.g. --set depth=15 --set groups2=1.");
   options.values("set", "a setting of the network")
       .value("batch", "pictures a step", "128")
       .value("seconds", "at least this long a figure", "5")
@@ -74,7 +77,8 @@ int bench_command(const std::vector<std::string>& arguments) {
   Graph graph(lipconvnet(settings, {3, 32, 32}, 10), *backend, RandomKey(1));
   const Inputs inputs = random_inputs(batch, 10);
   const double matmul = matmul_rate(*backend);
-  Trainer trainer(graph, {.optimiser = {.rate = 0.1}, .schedule = {.kind = ScheduleKind::constant}, .steps = 1'000'000});
+  Trainer trainer(graph,
+                  {.optimiser = {.rate = 0.1}, .schedule = {.kind = ScheduleKind::constant}, .steps = 1'000'000});
   const double train = median_seconds(seconds, [&] { trainer.step(inputs.images, inputs.labels); });
   const int64_t train_peak = backend->memory()->stats().peak_bytes;
   const double evaluation = median_seconds(seconds, [&] {

@@ -50,7 +50,7 @@ void print_summary(const CertificationReport& report, const CertificationSummary
   for (const auto& [radius, share] : summary.certified) {
     const double pixels = radius * 255;
     const std::string name = std::abs(pixels - std::round(pixels)) < 1e-6 ? fmt::format("{:.0f}/255", pixels)
-                                                                           : fmt::format("{:.4g}", radius);
+                                                                          : fmt::format("{:.4g}", radius);
     fmt::print("certified at {:<10} {:.2f} %\n", name, 100 * share);
   }
   fmt::print("mean certified radius   {:.4f}\n", summary.mean_certified_radius);
@@ -61,9 +61,10 @@ void print_summary(const CertificationReport& report, const CertificationSummary
 }  // namespace
 
 int certify_command(const std::vector<std::string>& arguments) {
-  Options options("certify MODEL --data DIR [--split test] [--limit N] [--radii LIST] [--report DIR] [--json FILE]",
-                  "Certified accuracy: the share of pictures whose class is right and provably stays so under every change\n"
-                  "of at most that L2 norm (pixels in [0, 1]). --report writes report.html and report.json.");
+  Options options(
+      "certify MODEL --data DIR [--split test] [--limit N] [--radii LIST] [--report DIR] [--json FILE]",
+      "Certified accuracy: the share of pictures whose class is right and provably stays so under every change\n"
+      "of at most that L2 norm (pixels in [0, 1]). --report writes report.html and report.json.");
   options.positional("MODEL", "a model file")
       .value("data", "data set: a path, or glyphs")
       .value("split", "train or test", "test")
@@ -84,10 +85,9 @@ int certify_command(const std::vector<std::string>& arguments) {
                                   input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000);
   const Stopwatch watch;
   ProgressLine progress;
-  const auto outcomes = evaluate(model, dataset, options.integer("limit", 0, int64_t{1} << 40),
-                                 options.integer("batch", 1, 100'000), 1, [&](int64_t done, int64_t total) {
-                                   progress.show(fmt::format("certified {} of {}", done, total));
-                                 });
+  const auto outcomes =
+      evaluate(model, dataset, options.integer("limit", 0, int64_t{1} << 40), options.integer("batch", 1, 100'000), 1,
+               [&](int64_t done, int64_t total) { progress.show(fmt::format("certified {} of {}", done, total)); });
   progress.clear();
   const double seconds = watch.seconds();
   for (size_t i = 0; i < outcomes.size(); ++i) {
@@ -116,7 +116,8 @@ int certify_command(const std::vector<std::string>& arguments) {
   const bool to_stdout = options.text("json") == "-";
   if (!to_stdout) print_summary(report, summarise(report));
   if (to_stdout) fmt::print("{}\n", report_json(report, false));
-  if (options.given("json") && !to_stdout) io::write_atomically(options.text("json"), report_json(report, false) + "\n");
+  if (options.given("json") && !to_stdout)
+    io::write_atomically(options.text("json"), report_json(report, false) + "\n");
   if (options.given("report")) {
     add_pictures(report, *dataset);
     const std::filesystem::path folder = options.text("report");

@@ -20,8 +20,9 @@ int list() {
 }
 
 int fetch(const std::vector<std::string>& arguments) {
-  Options options("data fetch NAME --to DIR", "Downloads a public data set from its publisher, checks it, and goes on where an\n"
-                                              "earlier try stopped. gsnet data list names them.");
+  Options options("data fetch NAME --to DIR",
+                  "Downloads a public data set from its publisher, checks it, and goes on where an\n"
+                  "earlier try stopped. gsnet data list names them.");
   options.positional("NAME", "which data set").value("to", "folder to put it into").flag("quiet", "no progress");
   if (!options.parse(arguments)) return 0;
   if (!options.given("to")) throw UsageError("data fetch needs --to DIR");

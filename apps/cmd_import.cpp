@@ -9,9 +9,10 @@
 namespace gsnet::apps {
 
 int import_command(const std::vector<std::string>& arguments) {
-  Options options("import STATE.safetensors --out MODEL",
-                  "Makes a model file of a state dict of the Group-and-Shuffle paper's public code, saved as safetensors.\n"
-                  "Settings come from the file's metadata, or from the options, which win.");
+  Options options(
+      "import STATE.safetensors --out MODEL",
+      "Makes a model file of a state dict of the Group-and-Shuffle paper's public code, saved as safetensors.\n"
+      "Settings come from the file's metadata, or from the options, which win.");
   options.positional("STATE", "a state dict as safetensors")
       .value("out", "the model file to write")
       .value("conv-layer", "soc, permuted_soc, gs_soc, gs_soc_accelerated or lpr_soc")

@@ -36,8 +36,9 @@ void print_table(const Model& model, const std::vector<LayerRow>& rows) {
 }  // namespace
 
 int inspect_command(const std::vector<std::string>& arguments) {
-  Options options("inspect MODEL [--json]", "A table of the model's layers: output shape of one picture, stored numbers,\n"
-                                            "multiply-adds in evaluation, and a proven upper bound of the Lipschitz constant.");
+  Options options("inspect MODEL [--json]",
+                  "A table of the model's layers: output shape of one picture, stored numbers,\n"
+                  "multiply-adds in evaluation, and a proven upper bound of the Lipschitz constant.");
   options.positional("MODEL", "a model file").flag("json", "as JSON").machine();
   if (!options.parse(arguments)) return 0;
   const std::unique_ptr<Backend> backend = make_backend(options.backend());

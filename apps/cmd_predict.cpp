@@ -10,9 +10,10 @@
 namespace gsnet::apps {
 
 int predict_command(const std::vector<std::string>& arguments) {
-  Options options("predict MODEL --input x.safetensors --output y.safetensors",
-                  "Runs the model in evaluation form on the tensor \"input\" (N, C, H, W), already normalised, and writes\n"
-                  "the tensor \"logits\" (N, K).");
+  Options options(
+      "predict MODEL --input x.safetensors --output y.safetensors",
+      "Runs the model in evaluation form on the tensor \"input\" (N, C, H, W), already normalised, and writes\n"
+      "the tensor \"logits\" (N, K).");
   options.positional("MODEL", "a model file")
       .value("input", "safetensors file with the tensor \"input\"")
       .value("output", "safetensors file to write")
@@ -27,11 +28,11 @@ int predict_command(const std::vector<std::string>& arguments) {
   const Tensor* x = inputs.find("input");
   GSNET_CHECK(x != nullptr, fmt::format("{}: there is no tensor \"input\"", file));
   const Shape wanted = model.graph->input();
-  GSNET_CHECK(x->shape().rank() == wanted.rank() + 1 &&
-                  std::ranges::equal(x->shape().extents().subspan(1), wanted.extents()),
-              fmt::format("{}: \"input\" is {}, the model takes (N, …) of {}", file, to_string(x->shape()),
-                          to_string(wanted)));
-  const int64_t count = x->shape()[0], batch = options.integer("batch", 1, 100'000), classes = model.graph->output().numel();
+  GSNET_CHECK(
+      x->shape().rank() == wanted.rank() + 1 && std::ranges::equal(x->shape().extents().subspan(1), wanted.extents()),
+      fmt::format("{}: \"input\" is {}, the model takes (N, …) of {}", file, to_string(x->shape()), to_string(wanted)));
+  const int64_t count = x->shape()[0], batch = options.integer("batch", 1, 100'000),
+                classes = model.graph->output().numel();
   Tensor logits = Tensor::empty({count, classes}, DType::f32);
   for (int64_t first = 0; first < count; first += batch) {
     const int64_t rows = std::min(batch, count - first);

@@ -22,8 +22,9 @@ uint64_t digest(uint64_t hash, const Tensor& x) {
 }  // namespace
 
 int signature_command(const std::vector<std::string>& arguments) {
-  Options options("signature", "Trains a small network on the embedded set for twenty steps and prints a hash of its weights: a\n"
-                               "change of what training computes shows. Equal for equal backend, processor kind and threads.");
+  Options options("signature",
+                  "Trains a small network on the embedded set for twenty steps and prints a hash of its weights: a\n"
+                  "change of what training computes shows. Equal for equal backend, processor kind and threads.");
   options.machine();
   if (!options.parse(arguments)) return 0;
   const std::unique_ptr<Backend> backend = make_backend(options.backend());

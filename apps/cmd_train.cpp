@@ -30,8 +30,8 @@ Parts split_data(const Recipe& recipe) {
     whole = data::hold_out(whole, recipe.limit, recipe.seed).held_out;
   }
   const int64_t count = recipe.validation > 0 ? recipe.validation : std::max<int64_t>(1, whole->size() / 10);
-  GSNET_CHECK(count < whole->size(), fmt::format("data.validation asks for {} of {} training pictures", count,
-                                                 whole->size()));
+  GSNET_CHECK(count < whole->size(),
+              fmt::format("data.validation asks for {} of {} training pictures", count, whole->size()));
   data::Holdout parts = data::hold_out(whole, count, recipe.seed);
   return {parts.rest, parts.held_out};
 }
@@ -71,14 +71,14 @@ class Run {
         make_architecture(recipe_.architecture, recipe_.model, {picture.channels, picture.height, picture.width},
                           static_cast<int64_t>(model_.info.class_names.size()));
     model_.graph = std::make_unique<Graph>(model_.info.description, *backend_, RandomKey(recipe_.seed));
-    loader_ = std::make_unique<data::Loader>(
-        parts_.train, data::LoaderSpec{.batch = recipe_.batch,
-                                       .normalisation = recipe_.normalisation,
-                                       .augmentation = recipe_.augmentation,
-                                       .shuffle = true,
-                                       .drop_last = parts_.train->size() >= recipe_.batch,
-                                       .seed = recipe_.seed,
-                                       .threads = recipe_.loader_threads});
+    loader_ = std::make_unique<data::Loader>(parts_.train,
+                                             data::LoaderSpec{.batch = recipe_.batch,
+                                                              .normalisation = recipe_.normalisation,
+                                                              .augmentation = recipe_.augmentation,
+                                                              .shuffle = true,
+                                                              .drop_last = parts_.train->size() >= recipe_.batch,
+                                                              .seed = recipe_.seed,
+                                                              .threads = recipe_.loader_threads});
     recipe_.train.steps = recipe_.epochs * loader_->batches_per_epoch();
     trainer_ = std::make_unique<Trainer>(*model_.graph, recipe_.train);
     text_ = recipe_text(recipe_);
@@ -111,8 +111,8 @@ class Run {
     int64_t count = 0;
     for (const NamedParameter& named : parameters_of(*model_.graph)) count += named.parameter->value.numel();
     fmt::print("{}: {} training and {} validation pictures, {} classes; {} parameters; {} ({})\n", recipe_.name,
-               parts_.train->size(), parts_.validation->size(), model_.info.class_names.size(), count,
-               backend_->name(), backend_->description());
+               parts_.train->size(), parts_.validation->size(), model_.info.class_names.size(), count, backend_->name(),
+               backend_->description());
     std::fflush(stdout);
   }
 
@@ -144,8 +144,7 @@ class Run {
                                state_.epoch + 1, recipe_.epochs,
                                100.0 * static_cast<double>(state_.batch) / static_cast<double>(batches),
                                state_.loss_sum / samples, 100.0 * static_cast<double>(state_.correct) / samples,
-                               last_certified_, speed,
-                               clock_text(static_cast<double>(left * recipe_.batch) / speed)));
+                               last_certified_, speed, clock_text(static_cast<double>(left * recipe_.batch) / speed)));
   }
 
   void finish_epoch() {
@@ -170,8 +169,10 @@ class Run {
     if (validation.certified > state_.best_score) {
       state_.best_score = validation.certified;
       state_.best_epoch = epoch;
-      model_.info.provenance = {{"recipe", recipe_.name},          {"epoch", std::to_string(epoch)},
-                                {"seed", std::to_string(recipe_.seed)}, {"backend", backend_->description()},
+      model_.info.provenance = {{"recipe", recipe_.name},
+                                {"epoch", std::to_string(epoch)},
+                                {"seed", std::to_string(recipe_.seed)},
+                                {"backend", backend_->description()},
                                 {"version", GSNET_VERSION}};
       io::save_model(folder_.model_path(), model_);
     }
@@ -184,9 +185,10 @@ class Run {
     last_certified_ = fmt::format("  certified {:.1f} %", 100 * validation.certified);
     progress_.clear();
     if (!quiet_) {
-      fmt::print("epoch {:3}/{}  loss {:8.4f}  accuracy {:5.1f} %  validation: clean {:5.1f} %  certified {:5.1f} %  {}\n",
-                 epoch, recipe_.epochs, epoch_loss, 100 * accuracy, 100 * validation.clean, 100 * validation.certified,
-                 clock_text(state_.seconds));
+      fmt::print(
+          "epoch {:3}/{}  loss {:8.4f}  accuracy {:5.1f} %  validation: clean {:5.1f} %  certified {:5.1f} %  {}\n",
+          epoch, recipe_.epochs, epoch_loss, 100 * accuracy, 100 * validation.clean, 100 * validation.certified,
+          clock_text(state_.seconds));
       std::fflush(stdout);
     }
   }
@@ -210,10 +212,11 @@ class Run {
 }  // namespace
 
 int train_command(const std::vector<std::string>& arguments) {
-  Options options("train RECIPE.toml [--data DIR] [--out DIR] [--set key=value …] [--resume]",
-                  "Trains a classifier and keeps the model with the best certified accuracy on pictures held out of the\n"
-                  "training set. The run folder holds recipe.toml, log.jsonl, checkpoint.safetensors and model.safetensors.\n"
-                  "Ctrl-C saves and exits with 130; --resume goes on bit for bit as if never stopped.");
+  Options options(
+      "train RECIPE.toml [--data DIR] [--out DIR] [--set key=value …] [--resume]",
+      "Trains a classifier and keeps the model with the best certified accuracy on pictures held out of the\n"
+      "training set. The run folder holds recipe.toml, log.jsonl, checkpoint.safetensors and model.safetensors.\n"
+      "Ctrl-C saves and exits with 130; --resume goes on bit for bit as if never stopped.");
   options.positional("RECIPE", "a TOML file; docs/recipes.md lists its keys")
       .value("data", "data set, in place of the recipe's: a path, or glyphs")
       .value("out", "run folder (runs/NAME)")

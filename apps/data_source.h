@@ -8,11 +8,12 @@
 
 namespace gsnet::apps {
 
-/// "glyphs" (the embedded set: `glyphs` pictures for training, a fifth of that and at least 1,000 for testing) or a path.
+/// "glyphs" (the embedded set: `glyphs` pictures for training, a fifth of that and at least 1,000 for testing) or a
+/// path.
 std::shared_ptr<const data::Dataset> open_named(const std::string& name, data::Split split, int side, int64_t glyphs);
 
-/// What a data set's pictures are usually normalised with: CIFAR's (stddev 0.2507 throughout) for three channels of 32 x 32,
-/// else mean 0.5 and stddev 0.25.
+/// What a data set's pictures are usually normalised with: CIFAR's (stddev 0.2507 throughout) for three channels of 32
+/// x 32, else mean 0.5 and stddev 0.25.
 data::Normalisation usual_normalisation(const data::Dataset& dataset);
 
 data::Split parse_split(const std::string& text);

@@ -44,9 +44,8 @@ std::vector<Outcome> evaluate(const Model& model, std::shared_ptr<const data::Da
   const MarginGeometry geometry(*model.graph);
   const UpperBound scale = input_scale(model.info.stddev);
   Backend& backend = model.graph->backend();
-  data::Loader loader(dataset, {.batch = batch,
-                                .normalisation = {model.info.mean, model.info.stddev},
-                                .threads = loader_threads});
+  data::Loader loader(
+      dataset, {.batch = batch, .normalisation = {model.info.mean, model.info.stddev}, .threads = loader_threads});
   loader.start_epoch(0);
   std::vector<Outcome> outcomes;
   while (auto part = loader.next()) {

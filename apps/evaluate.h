@@ -18,8 +18,8 @@ struct Outcome {
   double loss = 0;  ///< plain cross-entropy
 };
 
-/// Certifies pictures [0, limit) of a set (0: all) in batches. Throws Error when the pictures' shape or the number of classes
-/// is not the model's. `progress` is called after each batch with the number done.
+/// Certifies pictures [0, limit) of a set (0: all) in batches. Throws Error when the pictures' shape or the number of
+/// classes is not the model's. `progress` is called after each batch with the number done.
 std::vector<Outcome> evaluate(const Model& model, std::shared_ptr<const data::Dataset> dataset, int64_t limit,
                               int64_t batch, int loader_threads,
                               const std::function<void(int64_t done, int64_t total)>& progress = {});

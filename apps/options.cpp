@@ -104,9 +104,7 @@ int64_t Options::integer(const std::string& name, int64_t least, int64_t most) c
   return number;
 }
 
-BackendSpec Options::backend() const {
-  return {text("backend"), static_cast<int>(integer("threads", 0, 1024))};
-}
+BackendSpec Options::backend() const { return {text("backend"), static_cast<int>(integer("threads", 0, 1024))}; }
 
 double parse_number(const std::string& text) {
   const auto parse = [&](std::string_view part) {

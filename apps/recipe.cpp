@@ -61,8 +61,9 @@ class Section {
     } catch (const Error& error) {
       throw Error(fmt::format("{}: '{}': {}", place(*node), full(key), error.what()));
     }
-    GSNET_CHECK(std::isfinite(value) && value >= 0,
-                fmt::format("{}: '{}' must be a number of at least 0 or a fraction like \"36/255\"", place(*node), full(key)));
+    GSNET_CHECK(
+        std::isfinite(value) && value >= 0,
+        fmt::format("{}: '{}' must be a number of at least 0 or a fraction like \"36/255\"", place(*node), full(key)));
     taken(key);
   }
 
@@ -111,7 +112,8 @@ class Section {
       } else if (node.is_floating_point()) {
         attributes.set(name, node.as_floating_point()->get());
       } else {
-        GSNET_CHECK(node.is_string(), fmt::format("{}: '{}' must be a flag, a number or a text", place(node), full(name)));
+        GSNET_CHECK(node.is_string(),
+                    fmt::format("{}: '{}' must be a flag, a number or a text", place(node), full(name)));
         attributes.set(name, node.as_string()->get());
       }
     }
@@ -211,10 +213,11 @@ void read_training(toml::table& root, const std::string& file, Recipe& recipe) {
   opt.finish();
   ScheduleSpec& schedule = recipe.train.schedule;
   Section rates(root, file, "schedule");
-  rates.read("kind", schedule.kind, {{"constant", ScheduleKind::constant},
-                                     {"multistep", ScheduleKind::multistep},
-                                     {"cosine", ScheduleKind::cosine},
-                                     {"one_cycle", ScheduleKind::one_cycle}});
+  rates.read("kind", schedule.kind,
+             {{"constant", ScheduleKind::constant},
+              {"multistep", ScheduleKind::multistep},
+              {"cosine", ScheduleKind::cosine},
+              {"one_cycle", ScheduleKind::one_cycle}});
   rates.read("warmup", schedule.warmup, 0, 0.99);
   rates.read("initial_fraction", schedule.initial_fraction, 0, 1);
   rates.read("final_fraction", schedule.final_fraction, 0, 1);
@@ -291,43 +294,38 @@ std::string recipe_text(const Recipe& recipe) {
     loss_table.insert("offset", loss.cross_entropy.offset);
   }
   constexpr const char* kSchedules[] = {"constant", "multistep", "cosine", "one_cycle"};
-  const toml::table root{
-      {"name", recipe.name},
-      {"data",
-       toml::table{{"path", recipe.data},
-                   {"side", recipe.side},
-                   {"limit", recipe.limit},
-                   {"validation", recipe.validation},
-                   {"glyphs", recipe.glyphs},
-                   {"mean", to_array(recipe.normalisation.mean)},
-                   {"stddev", to_array(recipe.normalisation.stddev)},
-                   {"crop_padding", recipe.augmentation.crop_padding},
-                   {"flip", recipe.augmentation.flip}}},
-      {"model", model_table(recipe)},
-      {"loss", loss_table},
-      {"optimiser",
-       toml::table{{"kind", optimiser.kind == OptimiserKind::sgd ? "sgd" : "adamw"},
-                   {"rate", optimiser.rate},
-                   {"kernel_rate_factor", optimiser.kernel_rate_factor},
-                   {"momentum", optimiser.momentum},
-                   {"nesterov", optimiser.nesterov},
-                   {"beta1", optimiser.beta1},
-                   {"beta2", optimiser.beta2},
-                   {"epsilon", optimiser.epsilon},
-                   {"weight_decay", optimiser.weight_decay}}},
-      {"schedule",
-       toml::table{{"kind", kSchedules[static_cast<size_t>(schedule.kind)]},
-                   {"warmup", schedule.warmup},
-                   {"initial_fraction", schedule.initial_fraction},
-                   {"final_fraction", schedule.final_fraction},
-                   {"milestones", to_array(schedule.milestones)},
-                   {"gamma", schedule.gamma}}},
-      {"run",
-       toml::table{{"epochs", recipe.epochs},
-                   {"batch", recipe.batch},
-                   {"seed", static_cast<int64_t>(recipe.seed)},
-                   {"radius", recipe.radius},
-                   {"loader_threads", recipe.loader_threads}}}};
+  const toml::table root{{"name", recipe.name},
+                         {"data", toml::table{{"path", recipe.data},
+                                              {"side", recipe.side},
+                                              {"limit", recipe.limit},
+                                              {"validation", recipe.validation},
+                                              {"glyphs", recipe.glyphs},
+                                              {"mean", to_array(recipe.normalisation.mean)},
+                                              {"stddev", to_array(recipe.normalisation.stddev)},
+                                              {"crop_padding", recipe.augmentation.crop_padding},
+                                              {"flip", recipe.augmentation.flip}}},
+                         {"model", model_table(recipe)},
+                         {"loss", loss_table},
+                         {"optimiser", toml::table{{"kind", optimiser.kind == OptimiserKind::sgd ? "sgd" : "adamw"},
+                                                   {"rate", optimiser.rate},
+                                                   {"kernel_rate_factor", optimiser.kernel_rate_factor},
+                                                   {"momentum", optimiser.momentum},
+                                                   {"nesterov", optimiser.nesterov},
+                                                   {"beta1", optimiser.beta1},
+                                                   {"beta2", optimiser.beta2},
+                                                   {"epsilon", optimiser.epsilon},
+                                                   {"weight_decay", optimiser.weight_decay}}},
+                         {"schedule", toml::table{{"kind", kSchedules[static_cast<size_t>(schedule.kind)]},
+                                                  {"warmup", schedule.warmup},
+                                                  {"initial_fraction", schedule.initial_fraction},
+                                                  {"final_fraction", schedule.final_fraction},
+                                                  {"milestones", to_array(schedule.milestones)},
+                                                  {"gamma", schedule.gamma}}},
+                         {"run", toml::table{{"epochs", recipe.epochs},
+                                             {"batch", recipe.batch},
+                                             {"seed", static_cast<int64_t>(recipe.seed)},
+                                             {"radius", recipe.radius},
+                                             {"loader_threads", recipe.loader_threads}}}};
   std::ostringstream text;
   text << root << "\n";
   return text.str();

@@ -15,11 +15,11 @@ struct Recipe {
   std::string name;
 
   // [data]
-  std::string data = "glyphs";  ///< a path, or "glyphs"
-  int side = 0;                 ///< of pictures from folders and archives
-  int64_t limit = 0;            ///< training pictures used; 0: all
-  int64_t validation = 0;       ///< pictures held out of the training part to choose the model; 0: a tenth
-  int64_t glyphs = 10'000;      ///< size of the embedded training set
+  std::string data = "glyphs";        ///< a path, or "glyphs"
+  int side = 0;                       ///< of pictures from folders and archives
+  int64_t limit = 0;                  ///< training pictures used; 0: all
+  int64_t validation = 0;             ///< pictures held out of the training part to choose the model; 0: a tenth
+  int64_t glyphs = 10'000;            ///< size of the embedded training set
   data::Normalisation normalisation;  ///< empty: that of the data set's kind
   data::Augmentation augmentation;
 
@@ -39,8 +39,8 @@ struct Recipe {
   int loader_threads = 1;
 };
 
-/// Reads a recipe; `settings` are "key=value" with dotted keys ("run.epochs=3") that replace its entries; values are TOML,
-/// or a bare word. Throws Error naming the file, line and key: unknown keys, wrong kinds, impossible values.
+/// Reads a recipe; `settings` are "key=value" with dotted keys ("run.epochs=3") that replace its entries; values are
+/// TOML, or a bare word. Throws Error naming the file, line and key: unknown keys, wrong kinds, impossible values.
 Recipe read_recipe(const std::filesystem::path& path, const std::vector<std::string>& settings);
 
 /// "key=value" settings of a network, as in a recipe's [model].

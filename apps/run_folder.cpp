@@ -21,16 +21,14 @@ constexpr const char* kOptimiser = "optimiser/";
 constexpr const char* kState = "gsnet.run";
 
 nlohmann::json to_json(const RunState& state, int64_t steps) {
-  return {{"epoch", state.epoch},          {"batch", state.batch},
-          {"loss_sum", state.loss_sum},    {"samples", state.samples},
-          {"correct", state.correct},      {"seconds", state.seconds},
-          {"best_score", state.best_score}, {"best_epoch", state.best_epoch},
-          {"steps", steps}};
+  return {{"epoch", state.epoch},           {"batch", state.batch},           {"loss_sum", state.loss_sum},
+          {"samples", state.samples},       {"correct", state.correct},       {"seconds", state.seconds},
+          {"best_score", state.best_score}, {"best_epoch", state.best_epoch}, {"steps", steps}};
 }
 
 RunState from_json(const nlohmann::json& json) {
-  return {json.at("epoch"),   json.at("batch"),      json.at("loss_sum"),  json.at("samples"), json.at("correct"),
-          json.at("seconds"), json.at("best_score"), json.at("best_epoch")};
+  return {json.at("epoch"),   json.at("batch"),   json.at("loss_sum"),   json.at("samples"),
+          json.at("correct"), json.at("seconds"), json.at("best_score"), json.at("best_epoch")};
 }
 
 }  // namespace
@@ -74,14 +72,15 @@ void RunFolder::rewind_log(int64_t epoch) const {
     const std::string line = text.substr(begin, end - begin);
     begin = end + 1;
     const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
-    const bool later = json.is_discarded() || (json.contains("epoch") && json["epoch"].is_number() &&
-                                               json["epoch"].get<int64_t>() > epoch);
+    const bool later = json.is_discarded() ||
+                       (json.contains("epoch") && json["epoch"].is_number() && json["epoch"].get<int64_t>() > epoch);
     if (!later) kept += line + "\n";
   }
   io::write_atomically(path, kept);
 }
 
-void RunFolder::save_checkpoint(Graph& graph, Trainer& trainer, const RunState& state, const std::string& recipe) const {
+void RunFolder::save_checkpoint(Graph& graph, Trainer& trainer, const RunState& state,
+                                const std::string& recipe) const {
   io::TensorFile file;
   io::store_state(graph, file, kModel, true);
   for (const NamedTensor& named : trainer.optimiser().state()) {

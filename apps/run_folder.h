@@ -12,12 +12,12 @@ namespace gsnet::apps {
 
 /// Where a run stands, beside the tensors.
 struct RunState {
-  int64_t epoch = 0;         ///< under way, from 0
-  int64_t batch = 0;         ///< batches of it that are done
-  double loss_sum = 0;       ///< over the samples of the epoch so far
+  int64_t epoch = 0;    ///< under way, from 0
+  int64_t batch = 0;    ///< batches of it that are done
+  double loss_sum = 0;  ///< over the samples of the epoch so far
   int64_t samples = 0, correct = 0;
-  double seconds = 0;        ///< of training so far, interruptions left out
-  double best_score = -1;    ///< of the model kept, on the validation part
+  double seconds = 0;      ///< of training so far, interruptions left out
+  double best_score = -1;  ///< of the model kept, on the validation part
   int64_t best_epoch = 0;
 };
 
@@ -37,8 +37,8 @@ class RunFolder {
   /// Cuts from the log what a killed run wrote after the checkpoint: lines of epochs >= `epoch`.
   void rewind_log(int64_t epoch) const;
 
-  /// Everything that the next step depends on, atomically. The recipe goes along, so that a resumed run can tell when it
-  /// is another one.
+  /// Everything that the next step depends on, atomically. The recipe goes along, so that a resumed run can tell when
+  /// it is another one.
   void save_checkpoint(Graph& graph, Trainer& trainer, const RunState& state, const std::string& recipe) const;
   /// Throws Error naming the file when it is damaged or of another recipe.
   RunState load_checkpoint(Graph& graph, Trainer& trainer, const std::string& recipe) const;

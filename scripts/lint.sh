@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Format, include arrows, clang-tidy on the files changed since a revision (default: the last landed commit).
+# Format, include arrows, clang-tidy on the sources changed since a revision (default: by the last commit).
+# usage: scripts/lint.sh [REVISION]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh tests lint
@@ -11,5 +12,5 @@ base=${1:-HEAD~1}
 git rev-parse -q --verify "$base" >/dev/null || exit 0
 cmake --preset dev >/dev/null
 mapfile -t changed < <(git diff --name-only --diff-filter=d "$base" -- 'lib/*.cpp' 'data/*.cpp' 'apps/*.cpp' | grep -v kernels_ || true)
-[ ${#changed[@]} -eq 0 ] || clang-tidy -p build/dev --quiet --warnings-as-errors='*' "${changed[@]:0:40}"
+[ ${#changed[@]} -eq 0 ] || clang-tidy -p build/dev --quiet --warnings-as-errors='*' "${changed[@]}"
 echo "clang-tidy: ${#changed[@]} changed files"

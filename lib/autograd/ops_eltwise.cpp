@@ -38,8 +38,8 @@ Var binary(BinaryOp op, const Var& a, const Var& b) {
   backend.binary(op, a.value, b.value, y);
   const bool product = op == BinaryOp::multiply;
   return a.tape->record("binary", y, {&a, &b},
-                        [&backend, op, product, av = product ? a.value : Tensor(),
-                         bv = product ? b.value : Tensor()](GradSink& sink, const Tensor& dy) {
+                        [&backend, op, product, av = product ? a.value : Tensor(), bv = product ? b.value : Tensor()](
+                            GradSink& sink, const Tensor& dy) {
                           if (!product) {
                             sink.give(0, dy);
                             if (op == BinaryOp::add) return sink.give(1, dy);

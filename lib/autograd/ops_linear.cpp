@@ -55,9 +55,9 @@ Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec) {
 }
 
 Var linear(const Var& x, const Var& w) {
-  GSNET_CHECK(x.shape().rank() == 2 && w.shape().rank() == 2 && x.shape()[1] == w.shape()[1],
-              fmt::format("[linear] needs x (N, I) and w (O, I), got {} and {}", to_string(x.shape()),
-                          to_string(w.shape())));
+  GSNET_CHECK(
+      x.shape().rank() == 2 && w.shape().rank() == 2 && x.shape()[1] == w.shape()[1],
+      fmt::format("[linear] needs x (N, I) and w (O, I), got {} and {}", to_string(x.shape()), to_string(w.shape())));
   return matmul(x, false, w, true);
 }
 
@@ -70,28 +70,28 @@ Var matmul(const Var& a, bool transpose_a, const Var& b, bool transpose_b) {
                           to_string(bs), transpose_b ? "'" : ""));
   Tensor y = backend.empty(as.with(-2, as[transpose_a ? -1 : -2]).with(-1, bs[transpose_b ? -2 : -1]));
   backend.matmul(a.value, transpose_a, b.value, transpose_b, y);
-  return a.tape->record("matmul", y, {&a, &b},
-                        [&backend, av = a.value, bv = b.value, transpose_a, transpose_b](GradSink& sink,
-                                                                                         const Tensor& dy) {
-                          if (sink.needs(0)) {
-                            Tensor da = backend.empty_like(av);
-                            if (transpose_a) {
-                              backend.matmul(bv, transpose_b, dy, true, da);
-                            } else {
-                              backend.matmul(dy, false, bv, !transpose_b, da);
-                            }
-                            sink.give(0, da);
-                          }
-                          if (sink.needs(1)) {
-                            Tensor db = backend.empty_like(bv);
-                            if (transpose_b) {
-                              backend.matmul(dy, true, av, transpose_a, db);
-                            } else {
-                              backend.matmul(av, !transpose_a, dy, false, db);
-                            }
-                            sink.give(1, db);
-                          }
-                        });
+  return a.tape->record(
+      "matmul", y, {&a, &b},
+      [&backend, av = a.value, bv = b.value, transpose_a, transpose_b](GradSink& sink, const Tensor& dy) {
+        if (sink.needs(0)) {
+          Tensor da = backend.empty_like(av);
+          if (transpose_a) {
+            backend.matmul(bv, transpose_b, dy, true, da);
+          } else {
+            backend.matmul(dy, false, bv, !transpose_b, da);
+          }
+          sink.give(0, da);
+        }
+        if (sink.needs(1)) {
+          Tensor db = backend.empty_like(bv);
+          if (transpose_b) {
+            backend.matmul(dy, true, av, transpose_a, db);
+          } else {
+            backend.matmul(av, !transpose_a, dy, false, db);
+          }
+          sink.give(1, db);
+        }
+      });
 }
 
 }  // namespace gsnet::ops

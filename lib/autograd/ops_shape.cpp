@@ -74,9 +74,8 @@ Var flatten(const Var& x) {
 }
 
 Var as_map(const Var& x) {
-  return x.tape->record("as_map", x.value.as_map(), {&x}, [xs = x.shape()](GradSink& sink, const Tensor& dy) {
-    sink.give(0, dy.view(xs));
-  });
+  return x.tape->record("as_map", x.value.as_map(), {&x},
+                        [xs = x.shape()](GradSink& sink, const Tensor& dy) { sink.give(0, dy.view(xs)); });
 }
 
 Var reshape(const Var& x, const Shape& shape) {
@@ -100,15 +99,15 @@ Var sum(const Var& x) {
   Backend& backend = x.tape->backend();
   Tensor y = backend.empty({1});
   backend.sum(x.value, y);
-  return x.tape->record("sum", y, {&x},
-                        [&backend, xs = x.shape(), layout = x.value.layout()](GradSink& sink, const Tensor& dy) {
-                          const Tensor value = backend.download(dy);
-                          const double g = value.dtype() == DType::f64 ? value.data<double>()[0]
-                                                                       : static_cast<double>(value.data<float>()[0]);
-                          Tensor dx = backend.empty(xs, layout);
-                          backend.fill(g, dx);
-                          sink.give(0, dx);
-                        });
+  return x.tape->record(
+      "sum", y, {&x}, [&backend, xs = x.shape(), layout = x.value.layout()](GradSink& sink, const Tensor& dy) {
+        const Tensor value = backend.download(dy);
+        const double g =
+            value.dtype() == DType::f64 ? value.data<double>()[0] : static_cast<double>(value.data<float>()[0]);
+        Tensor dx = backend.empty(xs, layout);
+        backend.fill(g, dx);
+        sink.give(0, dx);
+      });
 }
 
 Var mean(const Var& x) { return scale(sum(x), 1.0 / static_cast<double>(x.value.numel())); }
@@ -126,8 +125,8 @@ void check_logits(const char* op, const Var& z, const Tensor& labels) {
 Var cross_entropy(const Var& z, const Tensor& labels, const CrossEntropySpec& spec) {
   Backend& backend = z.tape->backend();
   check_logits("cross_entropy", z, labels);
-  GSNET_CHECK(spec.temperature > 0, fmt::format("[cross_entropy] the temperature must be positive, got {}",
-                                                spec.temperature));
+  GSNET_CHECK(spec.temperature > 0,
+              fmt::format("[cross_entropy] the temperature must be positive, got {}", spec.temperature));
   Tensor loss = backend.empty({z.shape()[0]}), p = backend.empty(z.shape());
   backend.cross_entropy(spec, z.value, labels, loss, p);
   return z.tape->record("cross_entropy", loss, {&z}, [&backend, p, labels](GradSink& sink, const Tensor& dloss) {
@@ -143,12 +142,11 @@ Var margin(const Var& z, const Tensor& labels) {
   Tensor m = backend.empty({z.shape()[0]});
   Tensor rival = Tensor::empty({z.shape()[0]}, DType::i32, Layout::row_major, backend.memory());
   backend.margin(z.value, labels, m, rival);
-  return z.tape->record("margin", m, {&z},
-                        [&backend, labels, rival, zs = z.shape()](GradSink& sink, const Tensor& dm) {
-                          Tensor dz = backend.empty(zs);
-                          backend.margin_backward(labels, rival, dm, dz);
-                          sink.give(0, dz);
-                        });
+  return z.tape->record("margin", m, {&z}, [&backend, labels, rival, zs = z.shape()](GradSink& sink, const Tensor& dm) {
+    Tensor dz = backend.empty(zs);
+    backend.margin_backward(labels, rival, dm, dz);
+    sink.give(0, dz);
+  });
 }
 
 }  // namespace gsnet::ops

@@ -102,9 +102,9 @@ Var four_forms(const Var& k, int64_t groups, int iterations, FourForms& forms) {
 
 Var scale_groups(const Var& k, const Var& s, double numerator, double epsilon) {
   Backend& backend = k.tape->backend();
-  GSNET_CHECK(s.shape().rank() == 1 && s.shape()[0] >= 1 && k.shape()[0] % s.shape()[0] == 0,
-              fmt::format("[scale_groups] {} scales do not divide a kernel {}", to_string(s.shape()),
-                          to_string(k.shape())));
+  GSNET_CHECK(
+      s.shape().rank() == 1 && s.shape()[0] >= 1 && k.shape()[0] % s.shape()[0] == 0,
+      fmt::format("[scale_groups] {} scales do not divide a kernel {}", to_string(s.shape()), to_string(k.shape())));
   Tensor y = backend.empty_like(k.value);
   backend.scale_groups(k.value, s.value, numerator, epsilon, y);
   return k.tape->record("scale_groups", y, {&k, &s},

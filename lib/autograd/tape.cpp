@@ -56,10 +56,10 @@ void GradSink::give(int i, Tensor gradient) {
   const int32_t input = node.inputs[static_cast<size_t>(i)];
   if (input < 0) return;
   const Tape::Node& to = tape_.nodes_[static_cast<size_t>(input)];
-  GSNET_CHECK(gradient.shape() == to.shape && gradient.dtype() == to.dtype && gradient.layout() == to.layout,
-              fmt::format("[{}] made a gradient {} {} for input {}, a {} {} made by {}", node.op,
-                          to_string(gradient.dtype()), to_string(gradient.shape()), i, to_string(to.dtype),
-                          to_string(to.shape), to.op));
+  GSNET_CHECK(
+      gradient.shape() == to.shape && gradient.dtype() == to.dtype && gradient.layout() == to.layout,
+      fmt::format("[{}] made a gradient {} {} for input {}, a {} {} made by {}", node.op, to_string(gradient.dtype()),
+                  to_string(gradient.shape()), i, to_string(to.dtype), to_string(to.shape), to.op));
   Tensor& kept = tape_.grads_[static_cast<size_t>(input)];
   if (!kept) {
     kept = std::move(gradient);
@@ -107,7 +107,8 @@ void Tape::backward(const Var& output, Tensor gradient) {
 }
 
 Tensor Tape::grad(const Var& leaf) const {
-  return leaf.tracked() && static_cast<size_t>(leaf.id) < grads_.size() ? grads_[static_cast<size_t>(leaf.id)] : Tensor();
+  return leaf.tracked() && static_cast<size_t>(leaf.id) < grads_.size() ? grads_[static_cast<size_t>(leaf.id)]
+                                                                        : Tensor();
 }
 
 }  // namespace gsnet

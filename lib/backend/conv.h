@@ -1,4 +1,5 @@
-// Convolution kernels.  x (N, Ci, H, W)  w (Co, Ci/g, Kh, Kw)  y (N, Co, Ho, Wo); activations channels-last, w row-major.
+// Convolution kernels.  x (N, Ci, H, W)  w (Co, Ci/g, Kh, Kw)  y (N, Co, Ho, Wo); activations channels-last, w
+// row-major.
 #pragma once
 
 #include <array>
@@ -8,9 +9,9 @@
 namespace gsnet {
 
 struct ConvSpec {
-  std::array<int64_t, 2> stride = {1, 1};    ///< down, right
+  std::array<int64_t, 2> stride = {1, 1};     ///< down, right
   std::array<int64_t, 4> pad = {0, 0, 0, 0};  ///< zeros at top, left, bottom, right
-  std::array<int64_t, 2> dilation = {1, 1};  ///< 1: neighbouring taps
+  std::array<int64_t, 2> dilation = {1, 1};   ///< 1: neighbouring taps
   int64_t groups = 1;
 
   bool operator==(const ConvSpec&) const = default;

@@ -53,8 +53,8 @@ class EltwiseKernels {
   /// [sin t, -cos t]] where a sin(t/2) - b cos(t/2) > 0 and kept elsewhere; t = pi/2 is MaxMin, minimum first.
   /// theta (C/2), one angle a pair.
   virtual void householder(Pairing pairing, const Tensor& x, const Tensor& theta, Tensor& y) = 0;
-  virtual void householder_backward(Pairing pairing, const Tensor& x, const Tensor& theta, const Tensor& dy,
-                                    Tensor& dx, Tensor& dtheta) = 0;
+  virtual void householder_backward(Pairing pairing, const Tensor& x, const Tensor& theta, const Tensor& dy, Tensor& dx,
+                                    Tensor& dtheta) = 0;
 };
 
 }  // namespace gsnet

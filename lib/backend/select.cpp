@@ -10,8 +10,7 @@
 namespace gsnet {
 
 std::unique_ptr<Backend> make_backend(const BackendSpec& spec) {
-  GSNET_CHECK(spec.threads >= 0 && spec.threads <= 1024,
-              fmt::format("threads must be 0 … 1024, got {}", spec.threads));
+  GSNET_CHECK(spec.threads >= 0 && spec.threads <= 1024, fmt::format("threads must be 0 … 1024, got {}", spec.threads));
   if (spec.name == "reference") return make_reference_backend(spec.threads);
   if (spec.name == "cpu") return make_cpu_backend(spec.threads);
   if (spec.name == "cuda") return make_cuda_backend();

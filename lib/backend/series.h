@@ -2,7 +2,8 @@
 //
 // With a skew-symmetric kernel (K[o, i, u, v] = -K[i, o, -u, -v]) J' = -J exactly, padding included, so that the sum is
 // exp(J), an orthogonal map, up to truncation: Singla and Feizi, "Skew Orthogonal Convolutions" (ICML 2021); grouped:
-// arXiv 2406.10019. Evaluated by Horner: u <- x + (c_k / c_{k-1}) J u, one convolution a term with scale and add inside.
+// arXiv 2406.10019. Evaluated by Horner: u <- x + (c_k / c_{k-1}) J u, one convolution a term with scale and add
+// inside.
 #pragma once
 
 #include <span>

@@ -18,22 +18,22 @@ namespace {
 
 int64_t window_count(const char* op, const char* axis, int64_t extent, int64_t pad, int64_t window, int64_t stride) {
   GSNET_CHECK(stride >= 1, fmt::format("[{}] stride must be at least 1, got {}", op, stride));
-  GSNET_CHECK(extent + pad >= window, fmt::format("[{}] a window of {} does not fit {} {} with {} of padding", op,
-                                                  window, axis, extent, pad));
+  GSNET_CHECK(extent + pad >= window,
+              fmt::format("[{}] a window of {} does not fit {} {} with {} of padding", op, window, axis, extent, pad));
   return (extent + pad - window) / stride + 1;
 }
 
 }  // namespace
 
 Shape conv2d_shape(const Shape& x, const Shape& w, const ConvSpec& spec) {
-  GSNET_CHECK(x.rank() == 4 && w.rank() == 4,
-              fmt::format("[conv2d] needs x (N, C, H, W) and w (O, I, Kh, Kw), got {} and {}", to_string(x),
-                          to_string(w)));
+  GSNET_CHECK(
+      x.rank() == 4 && w.rank() == 4,
+      fmt::format("[conv2d] needs x (N, C, H, W) and w (O, I, Kh, Kw), got {} and {}", to_string(x), to_string(w)));
   GSNET_CHECK(spec.groups >= 1 && x[1] == w[1] * spec.groups,
               fmt::format("[conv2d] w {} in {} groups expects {} input channels, got {}", to_string(w), spec.groups,
                           w[1] * spec.groups, x[1]));
-  GSNET_CHECK(w[0] % spec.groups == 0, fmt::format("[conv2d] {} output channels do not divide into {} groups", w[0],
-                                                   spec.groups));
+  GSNET_CHECK(w[0] % spec.groups == 0,
+              fmt::format("[conv2d] {} output channels do not divide into {} groups", w[0], spec.groups));
   GSNET_CHECK(spec.dilation[0] >= 1 && spec.dilation[1] >= 1 && w[2] >= 1 && w[3] >= 1,
               fmt::format("[conv2d] dilation and kernel must be at least 1, got {} x {} of {} x {}", spec.dilation[0],
                           spec.dilation[1], w[2], w[3]));
@@ -47,18 +47,16 @@ Shape pool_shape(const Shape& x, const PoolSpec& spec) {
   GSNET_CHECK(x.rank() == 4, fmt::format("[pool] needs x (N, C, H, W), got {}", to_string(x)));
   GSNET_CHECK(spec.kernel[0] >= 1 && spec.kernel[1] >= 1, "[pool] the window must be at least 1 x 1");
   const bool pads_fit = spec.pad[0] < spec.kernel[0] && spec.pad[2] < spec.kernel[0] && spec.pad[1] < spec.kernel[1] &&
-                        spec.pad[3] < spec.kernel[1] &&
-                        std::ranges::all_of(spec.pad, [](int64_t p) { return p >= 0; });
+                        spec.pad[3] < spec.kernel[1] && std::ranges::all_of(spec.pad, [](int64_t p) { return p >= 0; });
   GSNET_CHECK(pads_fit, "[pool] padding must be at least 0 and smaller than the window");
-  return {x[0], x[1],
-          window_count("pool", "rows", x[2], spec.pad[0] + spec.pad[2], spec.kernel[0], spec.stride[0]),
+  return {x[0], x[1], window_count("pool", "rows", x[2], spec.pad[0] + spec.pad[2], spec.kernel[0], spec.stride[0]),
           window_count("pool", "columns", x[3], spec.pad[1] + spec.pad[3], spec.kernel[1], spec.stride[1])};
 }
 
 void check_conv_exp(const Shape& x, const Shape& k, const SeriesSpec& spec) {
-  GSNET_CHECK(x.rank() == 4 && k.rank() == 4,
-              fmt::format("[conv_exp] needs x (N, C, H, W) and k (C, C/g, Kh, Kw), got {} and {}", to_string(x),
-                          to_string(k)));
+  GSNET_CHECK(
+      x.rank() == 4 && k.rank() == 4,
+      fmt::format("[conv_exp] needs x (N, C, H, W) and k (C, C/g, Kh, Kw), got {} and {}", to_string(x), to_string(k)));
   GSNET_CHECK(spec.groups >= 1 && k[0] == x[1] && k[1] * spec.groups == x[1],
               fmt::format("[conv_exp] {} channels in {} groups need k ({}, {}, Kh, Kw), got {}", x[1], spec.groups,
                           x[1], spec.groups >= 1 ? x[1] / spec.groups : 0, to_string(k)));
@@ -131,8 +129,8 @@ ChannelMap ChannelMap::adjoint() const {
 }
 
 ChannelMap ChannelMap::then(const ChannelMap& next) const {
-  GSNET_CHECK(next.inputs() == outputs(), fmt::format("[channels] a map to {} channels before one from {}", outputs(),
-                                                      next.inputs()));
+  GSNET_CHECK(next.inputs() == outputs(),
+              fmt::format("[channels] a map to {} channels before one from {}", outputs(), next.inputs()));
   std::vector<int32_t> source;
   source.reserve(next.source_.size());
   for (int32_t middle : next.source_) source.push_back(middle < 0 ? -1 : source_[static_cast<size_t>(middle)]);

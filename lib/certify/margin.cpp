@@ -12,8 +12,7 @@
 
 namespace gsnet {
 
-MarginGeometry::MarginGeometry(const Graph& graph)
-    : classes_(graph.output().numel()), network_(UpperBound::proven(0)) {
+MarginGeometry::MarginGeometry(const Graph& graph) : classes_(graph.output().numel()), network_(UpperBound::proven(0)) {
   GSNET_CHECK(graph.output().rank() == 1 && classes_ >= 2,
               fmt::format("[certify] needs a classifier with at least two logits, the network gives {}",
                           to_string(graph.output())));

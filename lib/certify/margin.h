@@ -8,11 +8,12 @@
 
 namespace gsnet {
 
-/// How fast differences of logits can change. For classes i, j: |(f_i - f_j)(x) - (f_i - f_j)(y)| <= pair(i, j) |x - y|.
+/// How fast differences of logits can change. For classes i, j: |(f_i - f_j)(x) - (f_i - f_j)(y)| <= pair(i, j) |x -
+/// y|.
 class MarginGeometry {
  public:
-  /// From the graph's bounds. Where the last layer is linear with matrix W, pair(i, j) = L |W_i - W_j| with L the bound of
-  /// what is before it (Singla et al., ICLR 2022, for rows of unit length); else, and where sharper, sqrt(2) L.
+  /// From the graph's bounds. Where the last layer is linear with matrix W, pair(i, j) = L |W_i - W_j| with L the bound
+  /// of what is before it (Singla et al., ICLR 2022, for rows of unit length); else, and where sharper, sqrt(2) L.
   /// Throws Error naming a layer without a bound.
   explicit MarginGeometry(const Graph& graph);
 
@@ -34,7 +35,8 @@ struct Certificate {
   double radius_l2 = 0;
 };
 
-/// The largest change of the normalised input that a change of the picture of norm 1 makes: 1 / min(stddev), rounded up.
+/// The largest change of the normalised input that a change of the picture of norm 1 makes: 1 / min(stddev), rounded
+/// up.
 UpperBound input_scale(std::span<const double> stddev);
 
 /// Over every other class: radius = min_j (z_p - z_j) / (pair(p, j) scale), rounded down.

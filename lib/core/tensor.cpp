@@ -31,9 +31,9 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Layout layout, const std::
   GSNET_CHECK(layout == Layout::row_major || shape.rank() == 4,
               fmt::format("[tensor] channels-last needs four axes, got {}", to_string(shape)));
   int64_t bytes = 0;
-  GSNET_CHECK(!__builtin_mul_overflow(shape.numel(), static_cast<int64_t>(size_of(dtype)), &bytes),
-              fmt::format("[tensor] {} of {} needs more bytes than 64 bits can count", to_string(shape),
-                          to_string(dtype)));
+  GSNET_CHECK(
+      !__builtin_mul_overflow(shape.numel(), static_cast<int64_t>(size_of(dtype)), &bytes),
+      fmt::format("[tensor] {} of {} needs more bytes than 64 bits can count", to_string(shape), to_string(dtype)));
   Tensor tensor;
   tensor.storage_ = std::make_shared<Storage>(allocator, static_cast<size_t>(bytes));
   tensor.shape_ = shape;
@@ -227,9 +227,9 @@ Tensor with_dtype(const Tensor& x, DType dtype) {
   return y;
 }
 
-#define GSNET_TENSOR_OF(T)                                                           \
-  template Tensor Tensor::of<T>(const Shape& shape, std::span<const T>, Layout);     \
-  template T* Tensor::data<T>() const;                                               \
+#define GSNET_TENSOR_OF(T)                                                       \
+  template Tensor Tensor::of<T>(const Shape& shape, std::span<const T>, Layout); \
+  template T* Tensor::data<T>() const;                                           \
   template std::span<T> Tensor::host<T>() const;
 GSNET_TENSOR_OF(float)
 GSNET_TENSOR_OF(double)

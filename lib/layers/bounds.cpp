@@ -14,8 +14,8 @@ namespace {
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 // A computed product of double matrices with inner extent n is off by at most n u |A|_F |B|_F in Frobenius norm
-// (Higham, "Accuracy and Stability", 3.5). With n <= 1e5 and at most eight products between norms whose ratio is at most
-// the dimension, the relative error of a bound stays below 1e-9.
+// (Higham, "Accuracy and Stability", 3.5). With n <= 1e5 and at most eight products between norms whose ratio is at
+// most the dimension, the relative error of a bound stays below 1e-9.
 constexpr double kSlack = 1e-9;
 constexpr int kSquarings = 5;
 

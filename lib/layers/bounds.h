@@ -9,8 +9,9 @@ namespace gsnet {
 /// near an isometry, sqrt(1 + |W'W - I|_F). Throws Error for elements that are not finite.
 LayerBound matrix_norm_bound(const Tensor& w);
 
-/// |J| of the zero-padded convolution by k (Co, Ci/g, Kh, Kw) with any stride and dilation: over the groups, the largest of
-/// the sharper of sqrt(l1 linf) of the absolute filter sums and sqrt(Kh Kw) times the norm of k as (out) x (in, h, w).
+/// |J| of the zero-padded convolution by k (Co, Ci/g, Kh, Kw) with any stride and dilation: over the groups, the
+/// largest of the sharper of sqrt(l1 linf) of the absolute filter sums and sqrt(Kh Kw) times the norm of k as (out) x
+/// (in, h, w).
 LayerBound conv_norm_bound(const Tensor& k, int64_t groups);
 
 /// Distance |w_i - w_j| of rows i and j of a matrix, rounded up.

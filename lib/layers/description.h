@@ -13,8 +13,8 @@
 
 namespace gsnet {
 
-using AttributeValue =
-    std::variant<bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>, std::vector<std::string>>;
+using AttributeValue = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>,
+                                    std::vector<std::string>>;
 
 /// Named settings of a layer, in the order they were set.
 class Attributes {

@@ -41,7 +41,8 @@ Graph::Graph(const Description& description, Backend& backend, RandomKey key)
 
 std::vector<Shape> Graph::input_shapes(const Node& node) const {
   std::vector<Shape> shapes;
-  for (int from : node.inputs) shapes.push_back(from < 0 ? description_.input : nodes_[static_cast<size_t>(from)].output);
+  for (int from : node.inputs)
+    shapes.push_back(from < 0 ? description_.input : nodes_[static_cast<size_t>(from)].output);
   return shapes;
 }
 

@@ -16,7 +16,7 @@ class Graph {
     NodeDescription description;
     std::vector<int> inputs;  ///< indices of nodes, -1 for the network's input
     std::unique_ptr<Module> module;
-    Shape output;             ///< of one sample
+    Shape output;  ///< of one sample
   };
 
   /// Builds every module on the machine, with initial values from the key. Throws Error naming the node.
@@ -48,7 +48,8 @@ class Graph {
   /// Shapes of the inputs of a node, of one sample.
   std::vector<Shape> input_shapes(const Node& node) const;
 
-  /// Bounds from the network's input to each node's output, and each node's own. Throws Error naming a node that has none.
+  /// Bounds from the network's input to each node's output, and each node's own. Throws Error naming a node that has
+  /// none.
   struct NodeBound {
     UpperBound from_input;
     LayerBound layer;

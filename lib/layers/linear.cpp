@@ -69,7 +69,8 @@ OrthogonalLinear::OrthogonalLinear(const Attributes& attributes, const BuildCont
   for (const auto& [key, value] : attributes.entries()) {
     if (key != "features") conv.set(key, value);
   }
-  conv_ = std::make_unique<SkewConv>(SkewConvSpec::from(conv), BuildContext{context.backend, context.key, {{in, 1, 1}}});
+  conv_ =
+      std::make_unique<SkewConv>(SkewConvSpec::from(conv), BuildContext{context.backend, context.key, {{in, 1, 1}}});
 }
 
 Var OrthogonalLinear::forward(Tape& tape, const Var& x) { return ops::flatten(conv_->forward(tape, ops::as_map(x))); }

@@ -17,11 +17,21 @@ void copy_settings(const Attributes& from, Attributes& to, std::initializer_list
   }
 }
 
-NodeDescription convolution(const Attributes& settings, const std::string& variant, int64_t channels, int64_t kernel,
-                            int64_t stride) {
+/// As many groups as asked for, or the most that divide the channels and that `inputs` channels can all feed: pictures
+/// of three channels would leave a fourth group without any. The reference code's `head` fit takes the number as it is.
+int64_t fed_groups(const Attributes& settings, int64_t groups, int64_t inputs, int64_t channels) {
+  if (settings.text("fit", "per_group") == "head") return groups;
+  while (groups > 1 && (groups > inputs || channels % groups != 0)) --groups;
+  return groups;
+}
+
+NodeDescription convolution(const Attributes& settings, const std::string& variant, int64_t inputs, int64_t channels,
+                            int64_t kernel, int64_t stride) {
   NodeDescription node;
   node.type = variant == "gs" || variant == "lpr" ? "group_shuffle_conv" : "skew_conv";
-  const int64_t groups = settings.integer("groups", variant == "soc" ? 1 : 4);
+  const int64_t wanted = settings.integer("groups", variant == "soc" ? 1 : 4);
+  GSNET_CHECK(wanted >= 1, fmt::format("groups must be at least 1, got {}", wanted));
+  const int64_t groups = inputs == 0 ? wanted : fed_groups(settings, wanted, inputs, channels);
   node.attributes = {{"channels", channels}, {"kernel", kernel}, {"stride", stride}, {"groups", groups}};
   if (variant == "permuted") node.attributes.set("shuffle", groups);
   if (node.type == "group_shuffle_conv") {
@@ -66,7 +76,8 @@ Description lipconvnet(const Attributes& settings, const Shape& input, int64_t c
   const std::string variant = settings.text("variant", "gs");
   GSNET_CHECK(depth >= kLevels && depth % kLevels == 0 && depth <= 100,
               fmt::format("depth must be a multiple of 5 up to 100, got {}", depth));
-  GSNET_CHECK(width >= 2 && width % 2 == 0 && width <= 4096, fmt::format("width must be even, 2 … 4096, got {}", width));
+  GSNET_CHECK(width >= 2 && width % 2 == 0 && width <= 4096,
+              fmt::format("width must be even, 2 … 4096, got {}", width));
   GSNET_CHECK(variant == "gs" || variant == "lpr" || variant == "permuted" || variant == "soc",
               fmt::format("setting 'variant' must be one of gs, lpr, permuted, soc, got '{}'", variant));
   GSNET_CHECK(input.rank() == 3 && input[1] % 32 == 0 && input[2] % 32 == 0,
@@ -79,7 +90,9 @@ Description lipconvnet(const Attributes& settings, const Shape& input, int64_t c
     for (int64_t block = 0; block < depth / kLevels; ++block) {
       const bool last = block == depth / kLevels - 1;
       const int64_t kernel = last && level == kLevels ? 1 : 3;
-      NodeDescription conv = convolution(settings, variant, last ? 2 * channels : channels, kernel, last ? 2 : 1);
+      const int64_t pictures = net.nodes.empty() ? input[0] * (last ? 4 : 1) : 0;  // 0: not the first layer
+      NodeDescription conv =
+          convolution(settings, variant, pictures, last ? 2 * channels : channels, kernel, last ? 2 : 1);
       conv.name = fmt::format("level{}.conv{}", level, block);
       NodeDescription act = activation(settings);
       act.name = fmt::format("level{}.act{}", level, block);
@@ -93,7 +106,8 @@ Description lipconvnet(const Attributes& settings, const Shape& input, int64_t c
   return net;
 }
 
-Description make_architecture(const std::string& name, const Attributes& settings, const Shape& input, int64_t classes) {
+Description make_architecture(const std::string& name, const Attributes& settings, const Shape& input,
+                              int64_t classes) {
   if (name == "lipconvnet") return lipconvnet(settings, input, classes);
   throw Error(fmt::format("unknown architecture '{}'; known are lipconvnet", name));
 }

@@ -17,8 +17,8 @@ namespace gsnet {
 
 /// What one evaluation of one batch costs.
 struct Cost {
-  double macs = 0;           ///< multiply-adds, in evaluation form
-  int64_t parameters = 0;    ///< stored numbers that training changes
+  double macs = 0;         ///< multiply-adds, in evaluation form
+  int64_t parameters = 0;  ///< stored numbers that training changes
 };
 
 /// An upper bound on how far a layer stretches L2 distances, and how it was proven ("isometry", "gram", ...).
@@ -39,8 +39,8 @@ class Visitor {
 /// What a module needs to come to life.
 struct BuildContext {
   Backend& backend;
-  RandomKey key;                 ///< initial values are a function of it
-  std::vector<Shape> inputs;     ///< (C, H, W) or (C): shapes of one sample
+  RandomKey key;              ///< initial values are a function of it
+  std::vector<Shape> inputs;  ///< (C, H, W) or (C): shapes of one sample
 };
 
 class Module {
@@ -76,7 +76,8 @@ class UnaryModule : public Module {
 };
 
 /// Makes a module of a registered type. Throws Error naming an unknown type, setting or shape that does not fit.
-std::unique_ptr<Module> build_module(const std::string& type, const Attributes& attributes, const BuildContext& context);
+std::unique_ptr<Module> build_module(const std::string& type, const Attributes& attributes,
+                                     const BuildContext& context);
 
 /// All registered types, for messages and documentation.
 std::vector<std::string> module_types();

@@ -57,7 +57,8 @@ constexpr Entry kTable[] = {
 
 }  // namespace
 
-std::unique_ptr<Module> build_module(const std::string& type, const Attributes& attributes, const BuildContext& context) {
+std::unique_ptr<Module> build_module(const std::string& type, const Attributes& attributes,
+                                     const BuildContext& context) {
   for (const Entry& entry : kTable) {
     if (entry.type != type) continue;
     GSNET_CHECK(entry.inputs == 0 || entry.inputs == static_cast<int>(context.inputs.size()),

@@ -103,16 +103,15 @@ PoolSpec Pool::at(const Shape& x) const {
   return {.kind = spec_.kind, .kernel = {x[1], x[2]}, .stride = {x[1], x[2]}};
 }
 
-Var Pool::forward(Tape&, const Var& x) {
-  return ops::pool(x, at({x.shape()[1], x.shape()[2], x.shape()[3]}));
-}
+Var Pool::forward(Tape&, const Var& x) { return ops::pool(x, at({x.shape()[1], x.shape()[2], x.shape()[3]})); }
 
 Shape Pool::output_shape(const Shape& x) const {
   const Shape y = pool_shape({1, x[0], x[1], x[2]}, at(x));
   return {y[1], y[2], y[3]};
 }
 
-// A pixel lies in at most `overlap` windows; a mean of n pixels moves by at most |d| / sqrt(n), a norm or a maximum by |d|.
+// A pixel lies in at most `overlap` windows; a mean of n pixels moves by at most |d| / sqrt(n), a norm or a maximum by
+// |d|.
 LayerBound Pool::lipschitz(const Shape& x) const {
   const PoolSpec spec = at(x);
   const auto overlap = [&](size_t i) {

@@ -15,9 +15,9 @@ enum class ScheduleKind : uint8_t {
 
 struct ScheduleSpec {
   ScheduleKind kind = ScheduleKind::one_cycle;
-  double warmup = 0.2;                    ///< share of all steps that rise linearly from `initial_fraction`
-  double initial_fraction = 0.04;         ///< of the rate, at step 0 of a warm-up
-  double final_fraction = 0.001;          ///< of the rate, at the end
+  double warmup = 0.2;                           ///< share of all steps that rise linearly from `initial_fraction`
+  double initial_fraction = 0.04;                ///< of the rate, at step 0 of a warm-up
+  double final_fraction = 0.001;                 ///< of the rate, at the end
   std::vector<double> milestones = {0.5, 0.75};  ///< shares of all steps
   double gamma = 0.1;
 

@@ -22,8 +22,7 @@ StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
   const Var logits = graph_.forward(tape, tape.input(on_machine));
   const Var loss = training_loss(logits, backend.upload(labels), spec_.loss);
   const Tensor value = with_dtype(backend.download(loss.value), DType::f64);
-  StepResult result{value.data<double>()[0], images.shape()[0],
-                    count_correct(backend.download(logits.value), labels)};
+  StepResult result{value.data<double>()[0], images.shape()[0], count_correct(backend.download(logits.value), labels)};
   if (!std::isfinite(result.loss)) explain(on_machine, result.loss);
   tape.backward(loss);
   optimiser_.step(schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps));

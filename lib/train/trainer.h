@@ -28,8 +28,8 @@ class Trainer {
   /// The graph must outlive the trainer.
   Trainer(Graph& graph, const TrainSpec& spec);
 
-  /// One step on host tensors: images (N, C, H, W) channels-last normalised, labels (N) i32. Throws Error naming the step
-  /// and the first layer whose output is not finite (or the loss); nothing has been updated then.
+  /// One step on host tensors: images (N, C, H, W) channels-last normalised, labels (N) i32. Throws Error naming the
+  /// step and the first layer whose output is not finite (or the loss); nothing has been updated then.
   StepResult step(const Tensor& images, const Tensor& labels);
 
   int64_t steps_done() const { return optimiser_.steps(); }

@@ -37,7 +37,8 @@ TEST_CASE("conv_exp gives the golden numbers, forward and both gradients", "[gol
             io::read_safetensors(shared / "golden" / ("conv_exp_" + std::to_string(number) + ".safetensors"));
         const int64_t groups = std::stoll(file.metadata.at("groups")), terms = std::stoll(file.metadata.at("terms"));
         SeriesSpec spec{{1}, groups, save};
-        for (int64_t k = 1; k <= terms; ++k) spec.coefficients.push_back(spec.coefficients.back() / static_cast<double>(k));
+        for (int64_t k = 1; k <= terms; ++k)
+          spec.coefficients.push_back(spec.coefficients.back() / static_cast<double>(k));
         const Tensor& kernel = file.at("kernel");
         const Shape ks = kernel.shape();
         Tape tape(*backend, {.record = true});
@@ -79,7 +80,8 @@ TEST_CASE("GS matrices give the golden numbers, forward and gradients", "[golden
       };
       const ChannelMap permutation = ChannelMap::shuffle(n, blocks, false);
       const Var rotated = apply(orthogonal(right), ops::as_map(x));
-      Var y = ops::map_channels(apply(orthogonal(left), ops::map_channels(rotated, permutation)), permutation.adjoint());
+      Var y =
+          ops::map_channels(apply(orthogonal(left), ops::map_channels(rotated, permutation)), permutation.adjoint());
       y = ops::flatten(y);
       CHECK(relative_difference(*backend, y.value, file.at("y")) <= 1e-5);
       tape.backward(y, backend->upload(file.at("dy")));

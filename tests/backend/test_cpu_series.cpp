@@ -145,6 +145,19 @@ TEST_CASE("cpu: series on every number of threads", "[cpu][series]") {
   }
 }
 
+TEST_CASE("cpu: the adjoint of the series is its inverse", "[cpu][series]") {
+  const auto cpu = make_cpu_backend(2);
+  Oracle oracle;
+  for (const int64_t batch : {1, 4, 20}) {
+    const Problem problem = problem_of({batch, 12, 2, 5, 5, 3, 3, 16}, oracle);
+    const SeriesSpec spec = exponential(16, 2, SeriesSave::input);
+    Tensor y = cpu->empty_like(problem.x), back = cpu->empty_like(problem.x);
+    cpu->conv_exp(problem.x, problem.k, spec, y, nullptr);
+    cpu->conv_exp_backward(problem.x, problem.k, spec, {}, y, &back, nullptr);
+    CHECK(relative_error(back, with_dtype(problem.x, DType::f64)) < 1e-5);
+  }
+}
+
 TEST_CASE("cpu: an empty batch through the series", "[cpu][series]") {
   const auto cpu = make_cpu_backend(2);
   const Tensor x = Tensor::empty({0, 4, 3, 3}, DType::f32, Layout::channels_last);

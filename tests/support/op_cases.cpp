@@ -56,7 +56,8 @@ OpCase series(const std::string& name, const OpInput& x, const Shape& k, int64_t
   return {"conv_exp " + name,
           {x, {k, Layout::row_major, scaled(0.5 / std::sqrt(static_cast<double>(k[1] * k[2] * k[3])))}},
           [spec](Tape&, const std::vector<Var>& v) { return ops::conv_exp(v[0], ops::skew(v[1], spec.groups), spec); },
-          0, 2e-5};
+          0,
+          2e-5};
 }
 
 void add_convolutions(std::vector<OpCase>& cases) {
@@ -64,7 +65,8 @@ void add_convolutions(std::vector<OpCase>& cases) {
   cases.push_back(conv("stride", map(2, 4, 8, 9), {6, 4, 3, 3}, {.stride = {2, 3}, .pad = {1, 1, 1, 1}}, false));
   cases.push_back(conv("dilation", map(1, 3, 9, 9), {5, 3, 3, 3}, {.pad = {2, 2, 2, 2}, .dilation = {2, 2}}, false));
   cases.push_back(conv("groups", map(2, 8, 5, 5), {12, 2, 3, 3}, {.pad = {1, 1, 1, 1}, .groups = 4}, true));
-  cases.push_back(conv("depthwise", map(2, 6, 6, 6), {6, 1, 3, 3}, {.stride = {2, 2}, .pad = {1, 1, 1, 1}, .groups = 6}, false));
+  cases.push_back(
+      conv("depthwise", map(2, 6, 6, 6), {6, 1, 3, 3}, {.stride = {2, 2}, .pad = {1, 1, 1, 1}, .groups = 6}, false));
   cases.push_back(conv("one-sided padding, 2x4", map(1, 4, 6, 6), {4, 4, 2, 4}, {.pad = {1, 0, 0, 2}}, false));
   cases.push_back(conv("1x1", map(3, 8, 4, 4), {8, 4, 1, 1}, {.groups = 2}, false));
   const std::vector<double> taylor = {1, 1, 1. / 2, 1. / 6, 1. / 24, 1. / 120}, three = {0.9, 0.8, 0.3, 0.1};
@@ -77,29 +79,40 @@ void add_convolutions(std::vector<OpCase>& cases) {
 }
 
 void add_matrices(std::vector<OpCase>& cases) {
-  cases.push_back({"linear", {{{5, 7}}, {{4, 7}}},
-                   [](Tape&, const std::vector<Var>& v) { return ops::linear(v[0], v[1]); }, 0});
-  cases.push_back({"matmul batched, transposed", {{{3, 4, 5}}, {{3, 6, 4}}},
-                   [](Tape&, const std::vector<Var>& v) { return ops::matmul(v[0], true, v[1], true); }, 1});
-  cases.push_back({"matrix_exp", {{{2, 6, 6}}},
-                   [](Tape&, const std::vector<Var>& v) { return ops::matrix_exp(v[0]); }, -1, 1e-4});
-  cases.push_back({"matrix_exp, small", {{{2, 5, 5}, Layout::row_major, scaled(0.05)}},
-                   [](Tape&, const std::vector<Var>& v) { return ops::matrix_exp(v[0]); }, -1, 1e-5});
-  cases.push_back({"cayley", {{{3, 5, 5}, Layout::row_major, scaled(0.2)}},
-                   [](Tape&, const std::vector<Var>& v) { return ops::cayley(v[0]); }, -1, 1e-4});
-  cases.push_back({"normalise_rows", {{{4, 9}}},
-                   [](Tape&, const std::vector<Var>& v) { return ops::normalise_rows(v[0]); }});
+  cases.push_back(
+      {"linear", {{{5, 7}}, {{4, 7}}}, [](Tape&, const std::vector<Var>& v) { return ops::linear(v[0], v[1]); }, 0});
+  cases.push_back({"matmul batched, transposed",
+                   {{{3, 4, 5}}, {{3, 6, 4}}},
+                   [](Tape&, const std::vector<Var>& v) { return ops::matmul(v[0], true, v[1], true); },
+                   1});
+  cases.push_back(
+      {"matrix_exp", {{{2, 6, 6}}}, [](Tape&, const std::vector<Var>& v) { return ops::matrix_exp(v[0]); }, -1, 1e-4});
+  cases.push_back({"matrix_exp, small",
+                   {{{2, 5, 5}, Layout::row_major, scaled(0.05)}},
+                   [](Tape&, const std::vector<Var>& v) { return ops::matrix_exp(v[0]); },
+                   -1,
+                   1e-5});
+  cases.push_back({"cayley",
+                   {{{3, 5, 5}, Layout::row_major, scaled(0.2)}},
+                   [](Tape&, const std::vector<Var>& v) { return ops::cayley(v[0]); },
+                   -1,
+                   1e-4});
+  cases.push_back(
+      {"normalise_rows", {{{4, 9}}}, [](Tape&, const std::vector<Var>& v) { return ops::normalise_rows(v[0]); }});
   cases.push_back({"skew", {{{6, 3, 3, 3}}}, [](Tape&, const std::vector<Var>& v) { return ops::skew(v[0], 2); }, 0});
-  cases.push_back({"gram_norm", {{{8, 4, 3, 3}}},
-                   [](Tape&, const std::vector<Var>& v) { return ops::gram_norm(v[0], 2); }});
-  cases.push_back({"scale_groups", {{{8, 4, 3, 3}}, {{2}, Layout::row_major, positive}},
-                   [](Tape&, const std::vector<Var>& v) { return ops::scale_groups(v[0], v[1], 2.1, 1e-12); }, 0});
+  cases.push_back(
+      {"gram_norm", {{{8, 4, 3, 3}}}, [](Tape&, const std::vector<Var>& v) { return ops::gram_norm(v[0], 2); }});
+  cases.push_back({"scale_groups",
+                   {{{8, 4, 3, 3}}, {{2}, Layout::row_major, positive}},
+                   [](Tape&, const std::vector<Var>& v) { return ops::scale_groups(v[0], v[1], 2.1, 1e-12); },
+                   0});
 }
 
 void add_eltwise(std::vector<OpCase>& cases) {
   const auto unary = [&](const char* name, UnaryOp op, auto prepare) {
-    cases.push_back({name, {{{2, 4, 3, 3}, kMap, prepare}},
-                     [op](Tape&, const std::vector<Var>& v) { return ops::unary(op, v[0]); }});
+    cases.push_back({name, {{{2, 4, 3, 3}, kMap, prepare}}, [op](Tape&, const std::vector<Var>& v) {
+                       return ops::unary(op, v[0]);
+                     }});
   };
   unary("relu", UnaryOp::relu, spread);
   unary("abs", UnaryOp::abs, spread);
@@ -109,57 +122,81 @@ void add_eltwise(std::vector<OpCase>& cases) {
   unary("log", UnaryOp::log, positive);
   unary("reciprocal", UnaryOp::reciprocal, positive);
   const auto binary = [&](const char* name, BinaryOp op) {
-    cases.push_back({name, {map(2, 3, 4, 4), map(2, 3, 4, 4)},
+    cases.push_back({name,
+                     {map(2, 3, 4, 4), map(2, 3, 4, 4)},
                      [op](Tape&, const std::vector<Var>& v) { return ops::binary(op, v[0], v[1]); },
                      op == BinaryOp::multiply ? 0 : -1});
   };
   binary("add", BinaryOp::add);
   binary("subtract", BinaryOp::subtract);
   binary("multiply", BinaryOp::multiply);
-  cases.push_back({"scale", {map(2, 3, 4, 4)}, [](Tape&, const std::vector<Var>& v) { return ops::scale(v[0], -1.5); }, 0});
-  cases.push_back({"add_bias", {map(2, 5, 3, 3), {{5}}},
-                   [](Tape&, const std::vector<Var>& v) { return ops::add_bias(v[0], v[1]); }});
+  cases.push_back(
+      {"scale", {map(2, 3, 4, 4)}, [](Tape&, const std::vector<Var>& v) { return ops::scale(v[0], -1.5); }, 0});
+  cases.push_back({"add_bias", {map(2, 5, 3, 3), {{5}}}, [](Tape&, const std::vector<Var>& v) {
+                     return ops::add_bias(v[0], v[1]);
+                   }});
   for (const Pairing pairing : {Pairing::halves, Pairing::neighbours}) {
     for (const PairOrder order : {PairOrder::max_first, PairOrder::min_first}) {
       cases.push_back({std::string("maxmin ") + (pairing == Pairing::halves ? "halves" : "neighbours") +
                            (order == PairOrder::max_first ? ", max first" : ", min first"),
                        {{{3, 12, 3, 2}, kMap, spread}},
-                       [=](Tape&, const std::vector<Var>& v) { return ops::maxmin(v[0], {pairing, order}); }});
+                       [=](Tape&, const std::vector<Var>& v) {
+                         return ops::maxmin(v[0], {pairing, order});
+                       }});
     }
     cases.push_back({std::string("householder ") + (pairing == Pairing::halves ? "halves" : "neighbours"),
                      {{{2, 6, 2, 2}, kMap, spread}, {{3}, Layout::row_major, positive}},
                      [=](Tape&, const std::vector<Var>& v) { return ops::householder(v[0], v[1], pairing); }});
   }
-  cases.push_back({"group_sort", {{{2, 9, 2, 2}, kMap, spread}},
-                   [](Tape&, const std::vector<Var>& v) { return ops::group_sort(v[0], 3); }});
+  cases.push_back({"group_sort", {{{2, 9, 2, 2}, kMap, spread}}, [](Tape&, const std::vector<Var>& v) {
+                     return ops::group_sort(v[0], 3);
+                   }});
 }
 
 void add_shapes(std::vector<OpCase>& cases) {
-  cases.push_back({"shuffle", {map(2, 12, 3, 2)}, [](Tape&, const std::vector<Var>& v) {
-                     return ops::map_channels(v[0], ChannelMap::shuffle(12, 3, true));
-                   }, 0});
-  cases.push_back({"pad per group", {map(2, 6, 3, 2)}, [](Tape&, const std::vector<Var>& v) {
-                     return ops::map_channels(v[0], ChannelMap::per_group(6, 10, 2));
-                   }, 0});
-  cases.push_back({"crop", {map(2, 8, 3, 2)}, [](Tape&, const std::vector<Var>& v) {
-                     return ops::map_channels(v[0], ChannelMap::head(8, 3));
-                   }, 0});
-  cases.push_back({"space_to_depth", {map(2, 3, 4, 6)},
-                   [](Tape&, const std::vector<Var>& v) { return ops::space_to_depth(v[0], 2); }, 0});
-  cases.push_back({"depth_to_space", {map(2, 8, 2, 3)},
-                   [](Tape&, const std::vector<Var>& v) { return ops::depth_to_space(v[0], 2); }, 0});
-  cases.push_back({"flatten", {map(2, 3, 2, 4)}, [](Tape&, const std::vector<Var>& v) { return ops::flatten(v[0]); }, 0});
-  cases.push_back({"flatten one pixel", {map(2, 5, 1, 1)},
-                   [](Tape&, const std::vector<Var>& v) { return ops::flatten(v[0]); }, 0});
+  cases.push_back(
+      {"shuffle",
+       {map(2, 12, 3, 2)},
+       [](Tape&, const std::vector<Var>& v) { return ops::map_channels(v[0], ChannelMap::shuffle(12, 3, true)); },
+       0});
+  cases.push_back(
+      {"pad per group",
+       {map(2, 6, 3, 2)},
+       [](Tape&, const std::vector<Var>& v) { return ops::map_channels(v[0], ChannelMap::per_group(6, 10, 2)); },
+       0});
+  cases.push_back({"crop",
+                   {map(2, 8, 3, 2)},
+                   [](Tape&, const std::vector<Var>& v) { return ops::map_channels(v[0], ChannelMap::head(8, 3)); },
+                   0});
+  cases.push_back({"space_to_depth",
+                   {map(2, 3, 4, 6)},
+                   [](Tape&, const std::vector<Var>& v) { return ops::space_to_depth(v[0], 2); },
+                   0});
+  cases.push_back({"depth_to_space",
+                   {map(2, 8, 2, 3)},
+                   [](Tape&, const std::vector<Var>& v) { return ops::depth_to_space(v[0], 2); },
+                   0});
+  cases.push_back(
+      {"flatten", {map(2, 3, 2, 4)}, [](Tape&, const std::vector<Var>& v) { return ops::flatten(v[0]); }, 0});
+  cases.push_back(
+      {"flatten one pixel", {map(2, 5, 1, 1)}, [](Tape&, const std::vector<Var>& v) { return ops::flatten(v[0]); }, 0});
   cases.push_back({"as_map", {{{3, 4}}}, [](Tape&, const std::vector<Var>& v) { return ops::as_map(v[0]); }, 0});
-  cases.push_back({"reshape", {{{4, 6}}}, [](Tape&, const std::vector<Var>& v) { return ops::reshape(v[0], {2, 3, 4}); }, 0});
+  cases.push_back({"reshape",
+                   {{{4, 6}}},
+                   [](Tape&, const std::vector<Var>& v) {
+                     return ops::reshape(v[0], {2, 3, 4});
+                   },
+                   0});
   const auto pool = [&](const char* name, PoolSpec spec, int linear) {
-    cases.push_back({name, {{{2, 3, 6, 5}, kMap, spread}},
-                     [spec](Tape&, const std::vector<Var>& v) { return ops::pool(v[0], spec); }, linear});
+    cases.push_back({name,
+                     {{{2, 3, 6, 5}, kMap, spread}},
+                     [spec](Tape&, const std::vector<Var>& v) { return ops::pool(v[0], spec); },
+                     linear});
   };
   pool("average pool", {}, 0);
   pool("average pool, padded", {.kernel = {3, 3}, .stride = {2, 2}, .pad = {1, 1, 1, 1}}, 0);
-  pool("average pool, counting padding", {.kernel = {3, 3}, .stride = {2, 2}, .pad = {1, 1, 1, 1}, .count_pad = true}, 0);
+  pool("average pool, counting padding", {.kernel = {3, 3}, .stride = {2, 2}, .pad = {1, 1, 1, 1}, .count_pad = true},
+       0);
   pool("global average pool", {.kernel = {6, 5}, .stride = {6, 5}}, 0);
   pool("l2 pool", {.kind = PoolKind::l2}, -1);
   pool("max pool", {.kind = PoolKind::max, .kernel = {3, 3}, .stride = {2, 1}, .pad = {1, 1, 1, 1}}, -1);
@@ -170,7 +207,8 @@ void add_shapes(std::vector<OpCase>& cases) {
 void add_losses(std::vector<OpCase>& cases) {
   const Tensor labels = Tensor::of<int32_t>({4}, {0, 3, 1, 3});
   for (const CrossEntropySpec spec : {CrossEntropySpec{}, CrossEntropySpec{0.8, 0.25}}) {
-    cases.push_back({spec.offset == 0 ? "cross_entropy" : "cross_entropy with offset", {{{4, 5}}},
+    cases.push_back({spec.offset == 0 ? "cross_entropy" : "cross_entropy with offset",
+                     {{{4, 5}}},
                      [=](Tape& tape, const std::vector<Var>& v) {
                        return ops::cross_entropy(v[0], tape.backend().upload(labels), spec);
                      }});

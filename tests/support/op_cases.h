@@ -1,5 +1,5 @@
-// One table of operations: each row is run as parity (a fast machine against the reference), as gradient check (in double
-// on the reference), as adjoint test (linear ones), and as a timing.
+// One table of operations: each row is run as parity (a fast machine against the reference), as gradient check (in
+// double on the reference), as adjoint test (linear ones), and as a timing.
 #pragma once
 
 #include <functional>

@@ -18,10 +18,10 @@ inline std::optional<std::filesystem::path> shared_folder() {
 }  // namespace gsnet::test
 
 /// Leaves the test case, saying so, when the folder is missing.
-#define GSNET_NEED_SHARED(name)                                    \
-  const auto found_##name = ::gsnet::test::shared_folder();        \
-  if (!found_##name) {                                             \
-    WARN("skipped: the shared folder with real data is missing");  \
-    return;                                                        \
-  }                                                                \
+#define GSNET_NEED_SHARED(name)                                   \
+  const auto found_##name = ::gsnet::test::shared_folder();       \
+  if (!found_##name) {                                            \
+    WARN("skipped: the shared folder with real data is missing"); \
+    return;                                                       \
+  }                                                               \
   const std::filesystem::path name = *found_##name

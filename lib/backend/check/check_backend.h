@@ -27,7 +27,8 @@ class CheckBackend final : public Backend {
   void conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) override;
   void conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) override;
   void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) override;
-  void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved, const Tensor& dy, Tensor* dx, Tensor* dk) override;
+  void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
+                         const Tensor& dy, Tensor* dx, Tensor* dk) override;
   void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) override;
   void matrix_exp(const Tensor& a, Tensor& e) override;
   void matrix_exp_backward(const Tensor& a, const Tensor& de, Tensor& da) override;
@@ -41,7 +42,8 @@ class CheckBackend final : public Backend {
   void four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) override;
   void four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) override;
   void scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) override;
-  void scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon, const Tensor& dy, Tensor& dk, Tensor& ds) override;
+  void scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon, const Tensor& dy,
+                             Tensor& dk, Tensor& ds) override;
   void fill(double value, Tensor& y) override;
   void copy(const Tensor& x, Tensor& y) override;
   void unary(UnaryOp op, const Tensor& x, Tensor& y) override;
@@ -55,7 +57,8 @@ class CheckBackend final : public Backend {
   void group_sort(int64_t size, const Tensor& x, Tensor& y) override;
   void group_sort_backward(int64_t size, const Tensor& x, const Tensor& dy, Tensor& dx) override;
   void householder(Pairing pairing, const Tensor& x, const Tensor& theta, Tensor& y) override;
-  void householder_backward(Pairing pairing, const Tensor& x, const Tensor& theta, const Tensor& dy, Tensor& dx, Tensor& dtheta) override;
+  void householder_backward(Pairing pairing, const Tensor& x, const Tensor& theta, const Tensor& dy, Tensor& dx,
+                            Tensor& dtheta) override;
   void map_channels(const ChannelMap& map, const Tensor& x, Tensor& y) override;
   void space_to_depth(int64_t block, const Tensor& x, Tensor& y) override;
   void depth_to_space(int64_t block, const Tensor& x, Tensor& y) override;
@@ -65,7 +68,8 @@ class CheckBackend final : public Backend {
   void sum_to_channels(const Tensor& x, Tensor& y) override;
   void sum(const Tensor& x, Tensor& y) override;
   double sum_of_squares(const Tensor& x) override;
-  void cross_entropy(const CrossEntropySpec& spec, const Tensor& z, const Tensor& labels, Tensor& loss, Tensor& p) override;
+  void cross_entropy(const CrossEntropySpec& spec, const Tensor& z, const Tensor& labels, Tensor& loss,
+                     Tensor& p) override;
   void cross_entropy_backward(const Tensor& p, const Tensor& labels, const Tensor& dloss, Tensor& dz) override;
   void margin(const Tensor& z, const Tensor& labels, Tensor& margin, Tensor& rival) override;
   void margin_backward(const Tensor& labels, const Tensor& rival, const Tensor& dmargin, Tensor& dz) override;

@@ -16,7 +16,8 @@ void CheckBackend::conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpe
 }
 
 void CheckBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) {
-  both("matmul", [&](Backend& on, Arguments& the) { on.matmul(the.in(a), transpose_a, the.in(b), transpose_b, the.out(y)); });
+  both("matmul",
+       [&](Backend& on, Arguments& the) { on.matmul(the.in(a), transpose_a, the.in(b), transpose_b, the.out(y)); });
 }
 
 void CheckBackend::matrix_exp(const Tensor& a, Tensor& e) {
@@ -24,7 +25,8 @@ void CheckBackend::matrix_exp(const Tensor& a, Tensor& e) {
 }
 
 void CheckBackend::matrix_exp_backward(const Tensor& a, const Tensor& de, Tensor& da) {
-  both("matrix_exp_backward", [&](Backend& on, Arguments& the) { on.matrix_exp_backward(the.in(a), the.in(de), the.out(da)); });
+  both("matrix_exp_backward",
+       [&](Backend& on, Arguments& the) { on.matrix_exp_backward(the.in(a), the.in(de), the.out(da)); });
 }
 
 void CheckBackend::cayley(const Tensor& a, Tensor& q) {
@@ -32,7 +34,8 @@ void CheckBackend::cayley(const Tensor& a, Tensor& q) {
 }
 
 void CheckBackend::cayley_backward(const Tensor& a, const Tensor& q, const Tensor& dq, Tensor& da) {
-  both("cayley_backward", [&](Backend& on, Arguments& the) { on.cayley_backward(the.in(a), the.in(q), the.in(dq), the.out(da)); });
+  both("cayley_backward",
+       [&](Backend& on, Arguments& the) { on.cayley_backward(the.in(a), the.in(q), the.in(dq), the.out(da)); });
 }
 
 void CheckBackend::normalise_rows(const Tensor& w, Tensor& y) {
@@ -40,7 +43,8 @@ void CheckBackend::normalise_rows(const Tensor& w, Tensor& y) {
 }
 
 void CheckBackend::normalise_rows_backward(const Tensor& w, const Tensor& dy, Tensor& dw) {
-  both("normalise_rows_backward", [&](Backend& on, Arguments& the) { on.normalise_rows_backward(the.in(w), the.in(dy), the.out(dw)); });
+  both("normalise_rows_backward",
+       [&](Backend& on, Arguments& the) { on.normalise_rows_backward(the.in(w), the.in(dy), the.out(dw)); });
 }
 
 void CheckBackend::skew(const Tensor& w, int64_t groups, Tensor& k) {
@@ -52,23 +56,31 @@ void CheckBackend::gram_norm(const Tensor& k, int64_t groups, Tensor& s) {
 }
 
 void CheckBackend::gram_norm_backward(const Tensor& k, const Tensor& s, const Tensor& ds, Tensor& dk) {
-  both("gram_norm_backward", [&](Backend& on, Arguments& the) { on.gram_norm_backward(the.in(k), the.in(s), the.in(ds), the.out(dk)); });
+  both("gram_norm_backward",
+       [&](Backend& on, Arguments& the) { on.gram_norm_backward(the.in(k), the.in(s), the.in(ds), the.out(dk)); });
 }
 
 void CheckBackend::four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) {
-  both("four_forms", [&](Backend& on, Arguments& the) { on.four_forms(the.in(k), groups, iterations, the.in_out(forms), the.out(s)); });
+  both("four_forms", [&](Backend& on, Arguments& the) {
+    on.four_forms(the.in(k), groups, iterations, the.in_out(forms), the.out(s));
+  });
 }
 
 void CheckBackend::four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) {
-  both("four_forms_backward", [&](Backend& on, Arguments& the) { on.four_forms_backward(the.in(k), the.in(forms), the.in(ds), the.out(dk)); });
+  both("four_forms_backward",
+       [&](Backend& on, Arguments& the) { on.four_forms_backward(the.in(k), the.in(forms), the.in(ds), the.out(dk)); });
 }
 
 void CheckBackend::scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) {
-  both("scale_groups", [&](Backend& on, Arguments& the) { on.scale_groups(the.in(k), the.in(s), numerator, epsilon, the.out(y)); });
+  both("scale_groups",
+       [&](Backend& on, Arguments& the) { on.scale_groups(the.in(k), the.in(s), numerator, epsilon, the.out(y)); });
 }
 
-void CheckBackend::scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon, const Tensor& dy, Tensor& dk, Tensor& ds) {
-  both("scale_groups_backward", [&](Backend& on, Arguments& the) { on.scale_groups_backward(the.in(k), the.in(s), numerator, epsilon, the.in(dy), the.out(dk), the.out(ds)); });
+void CheckBackend::scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon,
+                                         const Tensor& dy, Tensor& dk, Tensor& ds) {
+  both("scale_groups_backward", [&](Backend& on, Arguments& the) {
+    on.scale_groups_backward(the.in(k), the.in(s), numerator, epsilon, the.in(dy), the.out(dk), the.out(ds));
+  });
 }
 
 void CheckBackend::fill(double value, Tensor& y) {
@@ -84,7 +96,8 @@ void CheckBackend::unary(UnaryOp op, const Tensor& x, Tensor& y) {
 }
 
 void CheckBackend::unary_backward(UnaryOp op, const Tensor& x, const Tensor& y, const Tensor& dy, Tensor& dx) {
-  both("unary_backward", [&](Backend& on, Arguments& the) { on.unary_backward(op, the.in(x), the.in(y), the.in(dy), the.out(dx)); });
+  both("unary_backward",
+       [&](Backend& on, Arguments& the) { on.unary_backward(op, the.in(x), the.in(y), the.in(dy), the.out(dx)); });
 }
 
 void CheckBackend::binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& y) {
@@ -108,7 +121,8 @@ void CheckBackend::maxmin(const MaxMinSpec& spec, const Tensor& x, Tensor& y) {
 }
 
 void CheckBackend::maxmin_backward(const MaxMinSpec& spec, const Tensor& x, const Tensor& dy, Tensor& dx) {
-  both("maxmin_backward", [&](Backend& on, Arguments& the) { on.maxmin_backward(spec, the.in(x), the.in(dy), the.out(dx)); });
+  both("maxmin_backward",
+       [&](Backend& on, Arguments& the) { on.maxmin_backward(spec, the.in(x), the.in(dy), the.out(dx)); });
 }
 
 void CheckBackend::group_sort(int64_t size, const Tensor& x, Tensor& y) {
@@ -116,15 +130,20 @@ void CheckBackend::group_sort(int64_t size, const Tensor& x, Tensor& y) {
 }
 
 void CheckBackend::group_sort_backward(int64_t size, const Tensor& x, const Tensor& dy, Tensor& dx) {
-  both("group_sort_backward", [&](Backend& on, Arguments& the) { on.group_sort_backward(size, the.in(x), the.in(dy), the.out(dx)); });
+  both("group_sort_backward",
+       [&](Backend& on, Arguments& the) { on.group_sort_backward(size, the.in(x), the.in(dy), the.out(dx)); });
 }
 
 void CheckBackend::householder(Pairing pairing, const Tensor& x, const Tensor& theta, Tensor& y) {
-  both("householder", [&](Backend& on, Arguments& the) { on.householder(pairing, the.in(x), the.in(theta), the.out(y)); });
+  both("householder",
+       [&](Backend& on, Arguments& the) { on.householder(pairing, the.in(x), the.in(theta), the.out(y)); });
 }
 
-void CheckBackend::householder_backward(Pairing pairing, const Tensor& x, const Tensor& theta, const Tensor& dy, Tensor& dx, Tensor& dtheta) {
-  both("householder_backward", [&](Backend& on, Arguments& the) { on.householder_backward(pairing, the.in(x), the.in(theta), the.in(dy), the.out(dx), the.out(dtheta)); });
+void CheckBackend::householder_backward(Pairing pairing, const Tensor& x, const Tensor& theta, const Tensor& dy,
+                                        Tensor& dx, Tensor& dtheta) {
+  both("householder_backward", [&](Backend& on, Arguments& the) {
+    on.householder_backward(pairing, the.in(x), the.in(theta), the.in(dy), the.out(dx), the.out(dtheta));
+  });
 }
 
 void CheckBackend::map_channels(const ChannelMap& map, const Tensor& x, Tensor& y) {
@@ -148,7 +167,8 @@ void CheckBackend::pool(const PoolSpec& spec, const Tensor& x, Tensor& y) {
 }
 
 void CheckBackend::pool_backward(const PoolSpec& spec, const Tensor& x, const Tensor& y, const Tensor& dy, Tensor& dx) {
-  both("pool_backward", [&](Backend& on, Arguments& the) { on.pool_backward(spec, the.in(x), the.in(y), the.in(dy), the.out(dx)); });
+  both("pool_backward",
+       [&](Backend& on, Arguments& the) { on.pool_backward(spec, the.in(x), the.in(y), the.in(dy), the.out(dx)); });
 }
 
 void CheckBackend::sum_to_channels(const Tensor& x, Tensor& y) {
@@ -159,20 +179,28 @@ void CheckBackend::sum(const Tensor& x, Tensor& y) {
   both("sum", [&](Backend& on, Arguments& the) { on.sum(the.in(x), the.out(y)); });
 }
 
-void CheckBackend::cross_entropy(const CrossEntropySpec& spec, const Tensor& z, const Tensor& labels, Tensor& loss, Tensor& p) {
-  both("cross_entropy", [&](Backend& on, Arguments& the) { on.cross_entropy(spec, the.in(z), the.in(labels), the.out(loss), the.out(p)); });
+void CheckBackend::cross_entropy(const CrossEntropySpec& spec, const Tensor& z, const Tensor& labels, Tensor& loss,
+                                 Tensor& p) {
+  both("cross_entropy", [&](Backend& on, Arguments& the) {
+    on.cross_entropy(spec, the.in(z), the.in(labels), the.out(loss), the.out(p));
+  });
 }
 
 void CheckBackend::cross_entropy_backward(const Tensor& p, const Tensor& labels, const Tensor& dloss, Tensor& dz) {
-  both("cross_entropy_backward", [&](Backend& on, Arguments& the) { on.cross_entropy_backward(the.in(p), the.in(labels), the.in(dloss), the.out(dz)); });
+  both("cross_entropy_backward", [&](Backend& on, Arguments& the) {
+    on.cross_entropy_backward(the.in(p), the.in(labels), the.in(dloss), the.out(dz));
+  });
 }
 
 void CheckBackend::margin(const Tensor& z, const Tensor& labels, Tensor& margin, Tensor& rival) {
-  both("margin", [&](Backend& on, Arguments& the) { on.margin(the.in(z), the.in(labels), the.out(margin), the.out(rival)); });
+  both("margin",
+       [&](Backend& on, Arguments& the) { on.margin(the.in(z), the.in(labels), the.out(margin), the.out(rival)); });
 }
 
 void CheckBackend::margin_backward(const Tensor& labels, const Tensor& rival, const Tensor& dmargin, Tensor& dz) {
-  both("margin_backward", [&](Backend& on, Arguments& the) { on.margin_backward(the.in(labels), the.in(rival), the.in(dmargin), the.out(dz)); });
+  both("margin_backward", [&](Backend& on, Arguments& the) {
+    on.margin_backward(the.in(labels), the.in(rival), the.in(dmargin), the.out(dz));
+  });
 }
 
 void CheckBackend::sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Tensor& v) {
@@ -180,7 +208,9 @@ void CheckBackend::sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Te
 }
 
 void CheckBackend::adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w, Tensor& m, Tensor& v) {
-  both("adamw_step", [&](Backend& on, Arguments& the) { on.adamw_step(spec, the.in(dw), the.in_out(w), the.in_out(m), the.in_out(v)); });
+  both("adamw_step", [&](Backend& on, Arguments& the) {
+    on.adamw_step(spec, the.in(dw), the.in_out(w), the.in_out(m), the.in_out(v));
+  });
 }
 
 }  // namespace gsnet

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <unordered_map>
 
 #include "backend/cpu/dnnl_api.h"
@@ -73,9 +74,15 @@ api::ConvMemory describe(const Shape& x, const Shape& w, const Shape& y, const C
   return m;
 }
 
-dnnl::primitive_attr user_scratchpad() {
+/// Scratch comes from us; on request the result is added to what the output holds.
+dnnl::primitive_attr attributes(bool add) {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (add) {
+    dnnl::post_ops sum;
+    sum.append_sum(1);
+    attr.set_post_ops(sum);
+  }
   return attr;
 }
 
@@ -86,56 +93,42 @@ ConvLibrary::ConvLibrary(int threads, std::shared_ptr<Allocator> memory)
 
 ConvLibrary::~ConvLibrary() = default;
 
-const ConvLibrary::Primitive& ConvLibrary::find(Kind kind, const Shape& x, const Shape& w, const Shape& y,
-                                                const ConvSpec& spec) {
-  const Key key = {static_cast<int64_t>(kind),
-                   x[0],
-                   x[1],
-                   x[2],
-                   x[3],
-                   w[0],
-                   w[1],
-                   w[2],
-                   w[3],
-                   spec.stride[0],
-                   spec.stride[1],
-                   spec.pad[0],
-                   spec.pad[1],
-                   spec.pad[2],
-                   spec.pad[3],
-                   spec.dilation[0],
-                   spec.dilation[1],
-                   spec.groups};
-  if (const auto found = entries_.find(key); found != entries_.end()) {
-    found->second.last_use = ++uses_;
-    return *found->second.primitive;
-  }
-  auto attr = user_scratchpad();
-  if (kind == Kind::forward_add) {
-    dnnl::post_ops add;
-    add.append_sum(1);
-    attr.set_post_ops(add);
-  }
-  const dnnl::engine& engine = host_engine();
+ConvLibrary::Key ConvLibrary::key_of(Kind kind, const Shape& x, const Shape& w, const ConvSpec& spec) {
+  Key key = {static_cast<int64_t>(kind), spec.groups};
+  size_t at = 2;
+  const auto append = [&](std::span<const int64_t> numbers) {
+    for (const int64_t number : numbers) key[at++] = number;
+  };
+  append(x.extents());
+  append(w.extents());
+  append(spec.stride);
+  append(spec.pad);
+  append(spec.dilation);
+  return key;
+}
+
+std::unique_ptr<ConvLibrary::Primitive> ConvLibrary::make(Kind kind, const Shape& x, const Shape& w, const Shape& y,
+                                                          const ConvSpec& spec) {
   const auto memory = describe(x, w, y, spec, kind == Kind::forward_bias);
+  const auto attr = attributes(kind == Kind::forward_add);
+  const dnnl::engine& engine = host_engine();
   auto made = std::make_unique<Primitive>();
   const auto keep = [&](const auto& pd, const dnnl::memory::desc& chosen, auto primitive) {
     made->run = std::move(primitive);
     made->w = chosen;
     made->scratchpad = pd.scratchpad_desc();
   };
-  if (kind == Kind::forward || kind == Kind::forward_bias || kind == Kind::forward_add) {
+  if (kind == Kind::backward_data) {
+    const auto hint = api::forward(engine, dnnl::prop_kind::forward_training, memory, attr);
+    const auto pd = api::backward_data(engine, memory, hint, attr);
+    keep(pd, pd.weights_desc(), api::BackwardData(pd));
+  } else if (kind == Kind::backward_weights) {
+    const auto hint = api::forward(engine, dnnl::prop_kind::forward_training, memory, attr);
+    const auto pd = api::backward_weights(engine, memory, hint, attr);
+    keep(pd, pd.diff_weights_desc(), api::BackwardWeights(pd));
+  } else {
     const auto pd = api::forward(engine, dnnl::prop_kind::forward_inference, memory, attr);
     keep(pd, pd.weights_desc(), api::Forward(pd));
-  } else {
-    const auto hint = api::forward(engine, dnnl::prop_kind::forward_training, memory, attr);
-    if (kind == Kind::backward_data) {
-      const auto pd = api::backward_data(engine, memory, hint, attr);
-      keep(pd, pd.weights_desc(), api::BackwardData(pd));
-    } else {
-      const auto pd = api::backward_weights(engine, memory, hint, attr);
-      keep(pd, pd.diff_weights_desc(), api::BackwardWeights(pd));
-    }
   }
   made->x = memory.x;
   made->y = memory.y;
@@ -147,10 +140,20 @@ const ConvLibrary::Primitive& ConvLibrary::find(Kind kind, const Shape& x, const
     made->reorder = dnnl::reorder(
         dnnl::reorder::primitive_desc(engine, out ? made->w : made->w_plain, engine, out ? made->w_plain : made->w));
   }
+  return made;
+}
+
+const ConvLibrary::Primitive& ConvLibrary::find(Kind kind, const Shape& x, const Shape& w, const Shape& y,
+                                                const ConvSpec& spec) {
+  const Key key = key_of(kind, x, w, spec);
+  if (const auto found = entries_.find(key); found != entries_.end()) {
+    found->second.last_use = ++uses_;
+    return *found->second.primitive;
+  }
   if (entries_.size() >= kMostEntries) {
     entries_.erase(std::ranges::min_element(entries_, {}, [](const auto& e) { return e.second.last_use; }));
   }
-  return *entries_.emplace(key, Entry{std::move(made), ++uses_}).first->second.primitive;
+  return *entries_.emplace(key, Entry{make(kind, x, w, y, spec), ++uses_}).first->second.primitive;
 }
 
 namespace {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 
 #include "backend/conv.h"
 #include "backend/series.h"
@@ -35,6 +36,9 @@ class ConvLibrary {
   };
   static constexpr size_t kMostEntries = 256;
 
+  static Key key_of(Kind kind, const Shape& x, const Shape& w, const ConvSpec& spec);
+  static std::unique_ptr<Primitive> make(Kind kind, const Shape& x, const Shape& w, const Shape& y,
+                                         const ConvSpec& spec);
   const Primitive& find(Kind kind, const Shape& x, const Shape& w, const Shape& y, const ConvSpec& spec);
 
   int threads_;

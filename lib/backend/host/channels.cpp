@@ -25,37 +25,41 @@ void HostChannels<T>::map_channels(const ChannelMap& map, const Tensor& x, Tenso
 template <class T>
 void HostChannels<T>::space_to_depth(int64_t block, const Tensor& x, Tensor& y) {
   const int64_t channels = x.shape()[1], width = x.shape()[3], rows = y.shape()[2], columns = y.shape()[3];
-  parallel_for(this->threads(), y.shape()[0] * rows, columns * channels * block * block, [&](int64_t begin, int64_t end) {
-    for (int64_t line = begin; line < end; ++line) {
-      for (int64_t column = 0; column < columns; ++column) {
-        T* to = y.data<T>() + (line * columns + column) * channels * block * block;
-        for (int64_t u = 0; u < block; ++u) {
-          const T* from = x.data<T>() + ((line * block + u) * width + column * block) * channels;
-          for (int64_t v = 0; v < block; ++v) {
-            for (int64_t c = 0; c < channels; ++c) to[c * block * block + u * block + v] = from[v * channels + c];
-          }
-        }
-      }
-    }
-  });
+  parallel_for(this->threads(), y.shape()[0] * rows, columns * channels * block * block,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t line = begin; line < end; ++line) {
+                   for (int64_t column = 0; column < columns; ++column) {
+                     T* to = y.data<T>() + (line * columns + column) * channels * block * block;
+                     for (int64_t u = 0; u < block; ++u) {
+                       const T* from = x.data<T>() + ((line * block + u) * width + column * block) * channels;
+                       for (int64_t v = 0; v < block; ++v) {
+                         for (int64_t c = 0; c < channels; ++c)
+                           to[c * block * block + u * block + v] = from[v * channels + c];
+                       }
+                     }
+                   }
+                 }
+               });
 }
 
 template <class T>
 void HostChannels<T>::depth_to_space(int64_t block, const Tensor& x, Tensor& y) {
   const int64_t channels = y.shape()[1], width = y.shape()[3], rows = x.shape()[2], columns = x.shape()[3];
-  parallel_for(this->threads(), x.shape()[0] * rows, columns * channels * block * block, [&](int64_t begin, int64_t end) {
-    for (int64_t line = begin; line < end; ++line) {
-      for (int64_t column = 0; column < columns; ++column) {
-        const T* from = x.data<T>() + (line * columns + column) * channels * block * block;
-        for (int64_t u = 0; u < block; ++u) {
-          T* to = y.data<T>() + ((line * block + u) * width + column * block) * channels;
-          for (int64_t v = 0; v < block; ++v) {
-            for (int64_t c = 0; c < channels; ++c) to[v * channels + c] = from[c * block * block + u * block + v];
-          }
-        }
-      }
-    }
-  });
+  parallel_for(this->threads(), x.shape()[0] * rows, columns * channels * block * block,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t line = begin; line < end; ++line) {
+                   for (int64_t column = 0; column < columns; ++column) {
+                     const T* from = x.data<T>() + (line * columns + column) * channels * block * block;
+                     for (int64_t u = 0; u < block; ++u) {
+                       T* to = y.data<T>() + ((line * block + u) * width + column * block) * channels;
+                       for (int64_t v = 0; v < block; ++v) {
+                         for (int64_t c = 0; c < channels; ++c)
+                           to[v * channels + c] = from[c * block * block + u * block + v];
+                       }
+                     }
+                   }
+                 }
+               });
 }
 
 template <class T>

@@ -65,7 +65,8 @@ void HostConv<T>::conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec
   const T* dyd = dy.data<T>();
   T* dxd = dx.data<T>();
   parallel_for(this->threads(), ys[0], ys[2] * ys[3] * out * per * taps, [&](int64_t begin, int64_t end) {
-    std::memset(dxd + begin * xs[2] * xs[3] * in, 0, static_cast<size_t>((end - begin) * xs[2] * xs[3] * in) * sizeof(T));
+    std::memset(dxd + begin * xs[2] * xs[3] * in, 0,
+                static_cast<size_t>((end - begin) * xs[2] * xs[3] * in) * sizeof(T));
     for (int64_t pixel = begin * ys[2] * ys[3]; pixel < end * ys[2] * ys[3]; ++pixel) {
       const int64_t n = pixel / (ys[2] * ys[3]), row = pixel / ys[3] % ys[2], column = pixel % ys[3];
       const T* from = dyd + pixel * out;
@@ -109,8 +110,7 @@ void HostConv<T>::conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec
 // The sum of powers as it is written, not Horner: an oracle that shares no recurrence with the fast machines.
 // Saved: the powers J x, …, J^(K-1) x.
 template <class T>
-void HostConv<T>::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y,
-                              SeriesSaved* saved) {
+void HostConv<T>::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) {
   const ConvSpec conv = same_padding(k, spec.groups);
   Tensor power = x;
   this->scale(spec.coefficients[0], x, y);
@@ -127,8 +127,8 @@ void HostConv<T>::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& s
 
 // G_{K-1} = c_K dy, G_{m-1} = c_m dy + J' G_m, dk = sum_m G_m (x) J^m x, dx = c_0 dy + J' G_0.
 template <class T>
-void HostConv<T>::conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec,
-                                       const SeriesSaved& saved, const Tensor& dy, Tensor* dx, Tensor* dk) {
+void HostConv<T>::conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
+                                    const Tensor& dy, Tensor* dx, Tensor* dk) {
   const ConvSpec conv = same_padding(k, spec.groups);
   const int degree = spec.degree();
   const auto c = [&](int i) { return spec.coefficients[static_cast<size_t>(i)]; };
@@ -153,7 +153,6 @@ void HostConv<T>::conv_exp_backward(const Tensor& x, const Tensor& k, const Seri
     this->axpby(c(m), dy, 1, pulled, m == 0 ? *dx : g);
   }
 }
-
 
 template class HostConv<float>;
 template class HostConv<double>;

@@ -1,6 +1,5 @@
 // Skew part, Gram norm, the four bilinear forms, and scaling, a group at a time.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <vector>
 
@@ -27,27 +26,37 @@ double frobenius(const std::vector<T>& a) {
   return std::sqrt(sum);
 }
 
-/// Offsets of an entry's u and v in the vectors of form f.
-std::array<int64_t, 2> form_index(int form, const Block& b, int64_t o, int64_t i, int64_t h, int64_t w) {
+/// How far an index of a vector moves when an entry's o, i, h or w grows by one.
+struct Strides {
+  int64_t o, i, h, w;
+};
+
+struct Form {
+  Strides u, v;
+};
+
+Form form_at(int form, const Block& b) {
   switch (form) {
     case 0:
-      return {i * b.width + w, o * b.height + h};
+      return {{0, b.width, 0, 1}, {b.height, 0, 1, 0}};
     case 1:
-      return {i * b.height + h, o * b.width + w};
+      return {{0, b.height, 1, 0}, {b.width, 0, 0, 1}};
     case 2:
-      return {(i * b.height + h) * b.width + w, o};
+      return {{0, b.taps(), b.width, 1}, {1, 0, 0, 0}};
     default:
-      return {(o * b.height + h) * b.width + w, i};
+      return {{b.taps(), 0, b.width, 1}, {0, 1, 0, 0}};
   }
 }
 
+/// Calls body(entry, position in u, position in v) for every entry of a group's kernel, in order.
 template <class Body>
-void for_entries(const Block& b, Body&& body) {
-  int64_t at = 0;
+void for_entries(const Block& b, const Form& form, Body&& body) {
+  int64_t entry = 0;
   for (int64_t o = 0; o < b.m; ++o) {
     for (int64_t i = 0; i < b.m; ++i) {
       for (int64_t h = 0; h < b.height; ++h) {
-        for (int64_t w = 0; w < b.width; ++w) body(at++, o, i, h, w);
+        int64_t u = form.u.o * o + form.u.i * i + form.u.h * h, v = form.v.o * o + form.v.i * i + form.v.h * h;
+        for (int64_t w = 0; w < b.width; ++w, ++entry, u += form.u.w, v += form.v.w) body(entry, u, v);
       }
     }
   }
@@ -61,30 +70,47 @@ void to_unit_length(const std::vector<double>& from, T* to) {
   for (size_t i = 0; i < from.size(); ++i) to[i] = static_cast<T>(from[i] / length);
 }
 
+/// One group's vectors of one form.
 template <class T>
-double form_value(int form, const Block& b, const T* k, const T* u, const T* v) {
-  double sum = 0;
-  for_entries(b, [&](int64_t at, int64_t o, int64_t i, int64_t h, int64_t w) {
-    const auto [ui, vi] = form_index(form, b, o, i, h, w);
-    sum += static_cast<double>(k[at]) * static_cast<double>(u[ui]) * static_cast<double>(v[vi]);
-  });
-  return sum;
+struct Vectors {
+  T* u;
+  T* v;
+  size_t u_size, v_size;
+};
+
+template <class T>
+Vectors<T> vectors_at(const FourForms& forms, int form, int64_t group) {
+  const auto at = static_cast<size_t>(form);
+  const int64_t us = forms.u[at].shape()[1], vs = forms.v[at].shape()[1];
+  return {forms.u[at].template data<T>() + group * us, forms.v[at].template data<T>() + group * vs,
+          static_cast<size_t>(us), static_cast<size_t>(vs)};
+}
+
+/// v <- K u, u <- K' v, each of unit length.
+template <class T>
+void power_iteration(const Block& b, const Form& form, const T* k, int rounds, const Vectors<T>& at) {
+  std::vector<double> sums;
+  for (int round = 0; round < rounds; ++round) {
+    sums.assign(at.v_size, 0);
+    for_entries(b, form, [&](int64_t entry, int64_t u, int64_t v) {
+      sums[static_cast<size_t>(v)] += static_cast<double>(k[entry]) * static_cast<double>(at.u[u]);
+    });
+    to_unit_length(sums, at.v);
+    sums.assign(at.u_size, 0);
+    for_entries(b, form, [&](int64_t entry, int64_t u, int64_t v) {
+      sums[static_cast<size_t>(u)] += static_cast<double>(k[entry]) * static_cast<double>(at.v[v]);
+    });
+    to_unit_length(sums, at.u);
+  }
 }
 
 template <class T>
-int smallest_form(const Block& b, const T* k, const FourForms& forms, int64_t group, double& value) {
-  int smallest = 0;
-  for (int form = 0; form < 4; ++form) {
-    const auto at = static_cast<size_t>(form);
-    const int64_t us = forms.u[at].shape()[1], vs = forms.v[at].shape()[1];
-    const double sigma =
-        form_value(form, b, k, forms.u[at].template data<T>() + group * us, forms.v[at].template data<T>() + group * vs);
-    if (form == 0 || sigma < value) {
-      smallest = form;
-      value = sigma;
-    }
-  }
-  return smallest;
+double form_value(const Block& b, const Form& form, const T* k, const Vectors<T>& at) {
+  double sum = 0;
+  for_entries(b, form, [&](int64_t entry, int64_t u, int64_t v) {
+    sum += static_cast<double>(k[entry]) * static_cast<double>(at.u[u]) * static_cast<double>(at.v[v]);
+  });
+  return sum;
 }
 
 }  // namespace
@@ -100,7 +126,8 @@ void HostKernelNorm<T>::skew(const Tensor& w, int64_t groups, Tensor& k) {
       T* to = k.data<T>() + group * b.size();
       for (int64_t i = 0; i < b.m; ++i) {
         for (int64_t t = 0; t < taps; ++t) {
-          to[(o * b.m + i) * taps + t] = (from[(o * b.m + i) * taps + t] - from[(i * b.m + o) * taps + taps - 1 - t]) / 2;
+          to[(o * b.m + i) * taps + t] =
+              (from[(o * b.m + i) * taps + t] - from[(i * b.m + o) * taps + taps - 1 - t]) / 2;
         }
       }
     }
@@ -129,7 +156,8 @@ void HostKernelNorm<T>::gram_norm(const Tensor& k, int64_t groups, Tensor& s) {
         for (T& value : a) value = static_cast<T>(value / norm);
       }
     }
-    s.data<T>()[group] = static_cast<T>(std::sqrt(static_cast<double>(b.taps())) * std::exp(std::ldexp(log_norm, -squarings - 1)));
+    s.data<T>()[group] =
+        static_cast<T>(std::sqrt(static_cast<double>(b.taps())) * std::exp(std::ldexp(log_norm, -squarings - 1)));
   }
 }
 
@@ -165,7 +193,8 @@ void HostKernelNorm<T>::gram_norm_backward(const Tensor& k, const Tensor& s, con
     }
     const double root = std::sqrt(static_cast<double>(b.taps()));
     const double log_schatten = std::log(static_cast<double>(s.data<T>()[group]) / root);
-    const double scale = static_cast<double>(ds.data<T>()[group]) * root * std::exp(log_product - (order - 1) * log_schatten);
+    const double scale =
+        static_cast<double>(ds.data<T>()[group]) * root * std::exp(log_product - (order - 1) * log_schatten);
     for (T& value : product) value = static_cast<T>(value * scale);
     this->gemm({1, b.m, columns, b.m}, product.data(), matrix, dk.data<T>() + group * b.size());
   }
@@ -174,81 +203,79 @@ void HostKernelNorm<T>::gram_norm_backward(const Tensor& k, const Tensor& s, con
 template <class T>
 void HostKernelNorm<T>::four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) {
   const Block b = block_of(k);
-  for (int64_t group = 0; group < groups; ++group) {
-    const T* from = k.data<T>() + group * b.size();
-    for (int form = 0; form < 4 && iterations > 0; ++form) {
-      const auto at = static_cast<size_t>(form);
-      const int64_t us = forms.u[at].shape()[1], vs = forms.v[at].shape()[1];
-      T* u = forms.u[at].template data<T>() + group * us;
-      T* v = forms.v[at].template data<T>() + group * vs;
-      std::vector<double> sums;
-      for (int i = 0; i < iterations; ++i) {
-        sums.assign(static_cast<size_t>(vs), 0);
-        for_entries(b, [&](int64_t entry, int64_t o, int64_t in, int64_t h, int64_t w) {
-          const auto [ui, vi] = form_index(form, b, o, in, h, w);
-          sums[static_cast<size_t>(vi)] += static_cast<double>(from[entry]) * static_cast<double>(u[ui]);
-        });
-        to_unit_length(sums, v);
-        sums.assign(static_cast<size_t>(us), 0);
-        for_entries(b, [&](int64_t entry, int64_t o, int64_t in, int64_t h, int64_t w) {
-          const auto [ui, vi] = form_index(form, b, o, in, h, w);
-          sums[static_cast<size_t>(ui)] += static_cast<double>(from[entry]) * static_cast<double>(v[vi]);
-        });
-        to_unit_length(sums, u);
-      }
+  std::vector<double> values(static_cast<size_t>(groups * 4));
+  parallel_for(this->threads(), groups * 4, b.size() * (2 * iterations + 1), [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const auto form = static_cast<int>(task % 4);
+      const T* from = k.data<T>() + task / 4 * b.size();
+      const Vectors<T> at = vectors_at<T>(forms, form, task / 4);
+      power_iteration(b, form_at(form, b), from, iterations, at);
+      values[static_cast<size_t>(task)] = form_value(b, form_at(form, b), from, at);
     }
-    double value = 0;
-    smallest_form(b, from, forms, group, value);
-    s.data<T>()[group] = static_cast<T>(value);
+  });
+  for (int64_t group = 0; group < groups; ++group) {
+    const auto first = values.begin() + group * 4;
+    s.data<T>()[group] = static_cast<T>(*std::min_element(first, first + 4));
   }
 }
 
 template <class T>
 void HostKernelNorm<T>::four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) {
   const Block b = block_of(k);
-  for (int64_t group = 0; group < k.shape()[0] / b.m; ++group) {
-    double value = 0;
-    const int form = smallest_form(b, k.data<T>() + group * b.size(), forms, group, value);
-    const auto which = static_cast<size_t>(form);
-    const T* u = forms.u[which].template data<T>() + group * forms.u[which].shape()[1];
-    const T* v = forms.v[which].template data<T>() + group * forms.v[which].shape()[1];
-    const T scale = ds.data<T>()[group];
-    T* to = dk.data<T>() + group * b.size();
-    for_entries(b, [&](int64_t at, int64_t o, int64_t i, int64_t h, int64_t w) {
-      const auto [ui, vi] = form_index(form, b, o, i, h, w);
-      to[at] = scale * u[ui] * v[vi];
-    });
-  }
+  const int64_t groups = k.shape()[0] / b.m;
+  parallel_for(this->threads(), groups, b.size() * 5, [&](int64_t begin, int64_t end) {
+    for (int64_t group = begin; group < end; ++group) {
+      const T* from = k.data<T>() + group * b.size();
+      double least = 0;
+      int smallest = 0;
+      for (int form = 0; form < 4; ++form) {
+        const double value = form_value(b, form_at(form, b), from, vectors_at<T>(forms, form, group));
+        if (form == 0 || value < least) {
+          least = value;
+          smallest = form;
+        }
+      }
+      const Vectors<T> at = vectors_at<T>(forms, smallest, group);
+      const T scale = ds.data<T>()[group];
+      T* to = dk.data<T>() + group * b.size();
+      for_entries(b, form_at(smallest, b),
+                  [&](int64_t entry, int64_t u, int64_t v) { to[entry] = scale * at.u[u] * at.v[v]; });
+    }
+  });
 }
 
 template <class T>
 void HostKernelNorm<T>::scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) {
   const int64_t groups = s.numel(), size = k.numel() / groups;
-  for (int64_t group = 0; group < groups; ++group) {
-    const T factor = static_cast<T>(numerator / (static_cast<double>(s.data<T>()[group]) + epsilon));
-    const T* from = k.data<T>() + group * size;
-    T* to = y.data<T>() + group * size;
-    for (int64_t i = 0; i < size; ++i) to[i] = from[i] * factor;
-  }
+  parallel_for(this->threads(), groups, size, [&](int64_t begin, int64_t end) {
+    for (int64_t group = begin; group < end; ++group) {
+      const T factor = static_cast<T>(numerator / (static_cast<double>(s.data<T>()[group]) + epsilon));
+      const T* from = k.data<T>() + group * size;
+      T* to = y.data<T>() + group * size;
+      for (int64_t i = 0; i < size; ++i) to[i] = from[i] * factor;
+    }
+  });
 }
 
 template <class T>
 void HostKernelNorm<T>::scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon,
                                               const Tensor& dy, Tensor& dk, Tensor& ds) {
   const int64_t groups = s.numel(), size = k.numel() / groups;
-  for (int64_t group = 0; group < groups; ++group) {
-    const double base = static_cast<double>(s.data<T>()[group]) + epsilon;
-    const T factor = static_cast<T>(numerator / base);
-    const T* from = k.data<T>() + group * size;
-    const T* given = dy.data<T>() + group * size;
-    T* to = dk.data<T>() + group * size;
-    double dot = 0;
-    for (int64_t i = 0; i < size; ++i) {
-      dot += static_cast<double>(from[i]) * static_cast<double>(given[i]);
-      to[i] = given[i] * factor;
+  parallel_for(this->threads(), groups, size * 2, [&](int64_t begin, int64_t end) {
+    for (int64_t group = begin; group < end; ++group) {
+      const double base = static_cast<double>(s.data<T>()[group]) + epsilon;
+      const T factor = static_cast<T>(numerator / base);
+      const T* from = k.data<T>() + group * size;
+      const T* given = dy.data<T>() + group * size;
+      T* to = dk.data<T>() + group * size;
+      double dot = 0;
+      for (int64_t i = 0; i < size; ++i) {
+        dot += static_cast<double>(from[i]) * static_cast<double>(given[i]);
+        to[i] = given[i] * factor;
+      }
+      ds.data<T>()[group] = static_cast<T>(-dot * numerator / (base * base));
     }
-    ds.data<T>()[group] = static_cast<T>(-dot * numerator / (base * base));
-  }
+  });
 }
 
 template class HostKernelNorm<float>;

@@ -15,7 +15,7 @@ void parallel_for(int threads, int64_t count, int64_t cost, Body&& body) {
     if (count > 0) body(int64_t{0}, count);
     return;
   }
-#pragma omp parallel for num_threads(static_cast<int>(pieces)) schedule(static, 1)
+#pragma omp parallel for num_threads(static_cast <int>(pieces)) schedule(static, 1)
   for (int64_t piece = 0; piece < pieces; ++piece) {
     body(count * piece / pieces, count * (piece + 1) / pieces);
   }

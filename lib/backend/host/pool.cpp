@@ -34,31 +34,31 @@ void HostPool<T>::pool(const PoolSpec& spec, const Tensor& x, Tensor& y) {
   const int64_t channels = xs[1];
   parallel_for(this->threads(), ys[0] * ys[2], ys[3] * channels * spec.kernel[0] * spec.kernel[1],
                [&](int64_t begin, int64_t end) {
-    for (int64_t line = begin; line < end; ++line) {
-      const int64_t n = line / ys[2], row = line % ys[2];
-      for (int64_t column = 0; column < ys[3]; ++column) {
-        const Window window = window_at(spec, xs, row, column);
-        T* to = y.data<T>() + (line * ys[3] + column) * channels;
-        std::fill_n(to, channels, spec.kind == PoolKind::max ? -std::numeric_limits<T>::infinity() : T{0});
-        for (int64_t h = window.top; h < window.bottom; ++h) {
-          for (int64_t w = window.left; w < window.right; ++w) {
-            const T* from = x.data<T>() + ((n * xs[2] + h) * xs[3] + w) * channels;
-            for (int64_t c = 0; c < channels; ++c) {
-              if (spec.kind == PoolKind::max) {
-                to[c] = std::max(to[c], from[c]);
-              } else {
-                to[c] += spec.kind == PoolKind::l2 ? from[c] * from[c] : from[c];
-              }
-            }
-          }
-        }
-        const auto scale = static_cast<T>(1 / divisor(spec, window));
-        for (int64_t c = 0; c < channels && spec.kind != PoolKind::max; ++c) {
-          to[c] = spec.kind == PoolKind::l2 ? std::sqrt(to[c]) : to[c] * scale;
-        }
-      }
-    }
-  });
+                 for (int64_t line = begin; line < end; ++line) {
+                   const int64_t n = line / ys[2], row = line % ys[2];
+                   for (int64_t column = 0; column < ys[3]; ++column) {
+                     const Window window = window_at(spec, xs, row, column);
+                     T* to = y.data<T>() + (line * ys[3] + column) * channels;
+                     std::fill_n(to, channels, spec.kind == PoolKind::max ? -std::numeric_limits<T>::infinity() : T{0});
+                     for (int64_t h = window.top; h < window.bottom; ++h) {
+                       for (int64_t w = window.left; w < window.right; ++w) {
+                         const T* from = x.data<T>() + ((n * xs[2] + h) * xs[3] + w) * channels;
+                         for (int64_t c = 0; c < channels; ++c) {
+                           if (spec.kind == PoolKind::max) {
+                             to[c] = std::max(to[c], from[c]);
+                           } else {
+                             to[c] += spec.kind == PoolKind::l2 ? from[c] * from[c] : from[c];
+                           }
+                         }
+                       }
+                     }
+                     const auto scale = static_cast<T>(1 / divisor(spec, window));
+                     for (int64_t c = 0; c < channels && spec.kind != PoolKind::max; ++c) {
+                       to[c] = spec.kind == PoolKind::l2 ? std::sqrt(to[c]) : to[c] * scale;
+                     }
+                   }
+                 }
+               });
 }
 
 template <class T>

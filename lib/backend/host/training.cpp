@@ -46,14 +46,14 @@ void HostTraining<T>::sum_to_channels(const Tensor& x, Tensor& y) {
   std::vector<double> partial(static_cast<size_t>(kPieces * channels));
   parallel_for(this->threads(), kPieces, pixels * channels / kPieces + 1,
                [&, pixels = pixels, channels = channels](int64_t begin, int64_t end) {
-    for (int64_t piece = begin; piece < end; ++piece) {
-      double* sums = partial.data() + piece * channels;
-      for (int64_t p = pixels * piece / kPieces; p < pixels * (piece + 1) / kPieces; ++p) {
-        const T* from = x.data<T>() + p * channels;
-        for (int64_t c = 0; c < channels; ++c) sums[c] += static_cast<double>(from[c]);
-      }
-    }
-  });
+                 for (int64_t piece = begin; piece < end; ++piece) {
+                   double* sums = partial.data() + piece * channels;
+                   for (int64_t p = pixels * piece / kPieces; p < pixels * (piece + 1) / kPieces; ++p) {
+                     const T* from = x.data<T>() + p * channels;
+                     for (int64_t c = 0; c < channels; ++c) sums[c] += static_cast<double>(from[c]);
+                   }
+                 }
+               });
   for (int64_t c = 0; c < channels; ++c) {
     double sum = 0;
     for (int64_t piece = 0; piece < kPieces; ++piece) sum += partial[static_cast<size_t>(piece * channels + c)];
@@ -64,7 +64,8 @@ void HostTraining<T>::sum_to_channels(const Tensor& x, Tensor& y) {
 template <class T>
 void HostTraining<T>::sum(const Tensor& x, Tensor& y) {
   const T* from = x.data<T>();
-  y.data<T>()[0] = static_cast<T>(sum_of(this->threads(), x.numel(), [&](int64_t i) { return static_cast<double>(from[i]); }));
+  y.data<T>()[0] =
+      static_cast<T>(sum_of(this->threads(), x.numel(), [&](int64_t i) { return static_cast<double>(from[i]); }));
 }
 
 template <class T>

@@ -103,21 +103,6 @@ UpperBound series_bound(const std::vector<double>& coefficients, UpperBound radi
   return UpperBound::proven(outward(std::sqrt(outward(static_cast<double>(maximum) + slack))));
 }
 
-// |p(it) - e^{it}| <= sum_k |c_k - 1/k!| t^k + sum_{k > K} t^k / k!.
-UpperBound series_error(const std::vector<double>& coefficients, UpperBound radius) {
-  double error = 0, power = 1, factorial = 1;
-  size_t k = 0;
-  for (; k < coefficients.size() || power / factorial > 1e-18; ++k) {
-    if (k > 0) {
-      power *= radius.value();
-      factorial *= static_cast<double>(k);
-    }
-    const double exact = 1 / factorial;
-    error += std::fabs((k < coefficients.size() ? coefficients[k] : 0) - exact) * power;
-  }
-  return UpperBound::proven(outward(error + 1e-17, 1e-13));
-}
-
 std::string to_string(SeriesFamily family) { return family == SeriesFamily::taylor ? "taylor" : "chebyshev"; }
 
 }  // namespace gsnet

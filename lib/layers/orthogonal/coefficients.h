@@ -28,9 +28,6 @@ std::vector<double> series_coefficients(const SeriesForm& form, double radius);
 /// polynomial in t^2, on 64 pieces, rounded outward. For skew J with |J| <= radius this bounds |p(J)|, J being normal.
 UpperBound series_bound(const std::vector<double>& coefficients, UpperBound radius);
 
-/// A bound for |p(J) - exp(J)| for such J: the truncation error.
-UpperBound series_error(const std::vector<double>& coefficients, UpperBound radius);
-
 std::string to_string(SeriesFamily family);
 
 }  // namespace gsnet

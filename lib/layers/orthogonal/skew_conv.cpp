@@ -15,7 +15,7 @@ namespace {
 SeriesForm series_from(const Attributes& attributes, const std::string& prefix, SeriesForm form) {
   if (attributes.find(prefix + "_series") != nullptr) {
     form.family = attributes.choice(prefix + "_series", {"taylor", "chebyshev"}) == 0 ? SeriesFamily::taylor
-                                                                                     : SeriesFamily::chebyshev;
+                                                                                      : SeriesFamily::chebyshev;
   }
   form.degree = static_cast<int>(attributes.integer(prefix + "_degree", form.degree));
   return form;
@@ -29,7 +29,8 @@ double design_radius(const SkewConvSpec& spec) {
 /// Shuffle of the layer's input channels, as a map of what space-to-depth made of them.
 ChannelMap shuffled(int64_t channels, const SkewConvSpec& spec) {
   const int64_t area = spec.stride * spec.stride, unit = spec.paired ? 2 : 1;
-  if (spec.shuffle <= 1 || channels % (spec.shuffle * unit) != 0) return ChannelMap::head(channels * area, channels * area);
+  if (spec.shuffle <= 1 || channels % (spec.shuffle * unit) != 0)
+    return ChannelMap::head(channels * area, channels * area);
   const ChannelMap plain = ChannelMap::shuffle(channels, spec.shuffle, spec.paired);
   std::vector<int32_t> source;
   for (int32_t from : plain.source()) {
@@ -83,6 +84,8 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
   inner_ = (inner_ + spec.groups - 1) / spec.groups * spec.groups;
   GSNET_CHECK(spec.fit == ChannelFit::per_group || inner_ == std::max(in, spec.out_channels),
               fmt::format("{} channels do not divide into {} groups", std::max(in, spec.out_channels), spec.groups));
+  GSNET_CHECK(spec.fit == ChannelFit::head || std::min(in, spec.out_channels) >= spec.groups,
+              fmt::format("{} channels in and {} out cannot feed {} groups", in, spec.out_channels, spec.groups));
   before_ = shuffled(x[0], spec).then(fitted(in, inner_, spec));
   after_ = fitted(inner_, spec.out_channels, spec);
   const double radius = design_radius(spec);
@@ -109,7 +112,8 @@ Var SkewConv::forward(Tape& tape, const Var& x) {
 Var SkewConv::exponential(Tape& tape, const Var& x) {
   const Var k = kernel_.use(tape);
   if (spec_.kernel != 1) return ops::conv_exp(x, k, series(tape.mode().training));
-  // A series costs degree products with (pixels x m), an exponential some 14 with (m x m); backward as much again twice.
+  // A series costs degree products with (pixels x m), an exponential some 14 with (m x m); backward as much again
+  // twice.
   const int64_t m = inner_ / spec_.groups, pixels = x.shape()[0] * x.shape()[2] * x.shape()[3];
   const bool series_is_cheaper = pixels * series(tape.mode().training).degree() < 14 * m;
   if (tape.mode().training && series_is_cheaper) return ops::conv_exp(x, k, series(true));

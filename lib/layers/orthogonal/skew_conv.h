@@ -18,14 +18,15 @@ enum class ChannelFit : uint8_t {
 
 struct SkewConvSpec {
   int64_t out_channels = 0;
-  int64_t kernel = 3;   ///< odd
-  int64_t stride = 1;   ///< by space-to-depth
+  int64_t kernel = 3;  ///< odd
+  int64_t stride = 1;  ///< by space-to-depth
   int64_t groups = 1;
-  int64_t shuffle = 1;  ///< channel shuffle with this many groups before the layer (1: none); left out where it does not divide
-  bool paired = true;   ///< the shuffle moves neighbouring pairs together
+  int64_t shuffle =
+      1;  ///< channel shuffle with this many groups before the layer (1: none); left out where it does not divide
+  bool paired = true;  ///< the shuffle moves neighbouring pairs together
   ChannelFit fit = ChannelFit::per_group;
   ScaleKind scale = ScaleKind::gram;
-  double norm = 2.1;    ///< gram: |J| <= norm; four_forms: the correction (0.7)
+  double norm = 2.1;  ///< gram: |J| <= norm; four_forms: the correction (0.7)
   SeriesForm train{SeriesFamily::chebyshev, 5};
   SeriesForm evaluate{SeriesFamily::chebyshev, 9};
   bool bias = true;
@@ -34,11 +35,11 @@ struct SkewConvSpec {
   bool operator==(const SkewConvSpec&) const = default;
 };
 
-/// y = fit(exp(J) fit(space_to_depth(shuffle(x)))) + bias. Singla and Feizi, "Skew Orthogonal Convolutions" (ICML 2021);
-/// grouped and shuffled: arXiv 2406.10019. An isometry where no channel is dropped, 1-Lipschitz always: in evaluation
-/// |p(J)| <= 1 is proven for the coefficients used and the bound of |J| that holds (lipschitz()).
-/// A 1x1 kernel is one exponential of a small matrix a group and one 1x1 convolution, in training too where that is
-/// cheaper than the series over the pixels.
+/// y = fit(exp(J) fit(space_to_depth(shuffle(x)))) + bias. Singla and Feizi, "Skew Orthogonal Convolutions" (ICML
+/// 2021); grouped and shuffled: arXiv 2406.10019. An isometry where no channel is dropped, 1-Lipschitz always: in
+/// evaluation |p(J)| <= 1 is proven for the coefficients used and the bound of |J| that holds (lipschitz()). A 1x1
+/// kernel is one exponential of a small matrix a group and one 1x1 convolution, in training too where that is cheaper
+/// than the series over the pixels.
 class SkewConv final : public UnaryModule {
  public:
   SkewConv(const SkewConvSpec& spec, const BuildContext& context);

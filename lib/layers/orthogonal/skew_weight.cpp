@@ -8,9 +8,7 @@ namespace gsnet {
 
 Var SkewPart::apply(Tape&, const Var& w) { return ops::skew(w, groups_); }
 
-Var GramScale::apply(Tape&, const Var& k) {
-  return ops::scale_groups(k, ops::gram_norm(k, groups_), norm_, 1e-12);
-}
+Var GramScale::apply(Tape&, const Var& k) { return ops::scale_groups(k, ops::gram_norm(k, groups_), norm_, 1e-12); }
 
 namespace {
 
@@ -27,8 +25,7 @@ Tensor unit_rows(Backend& backend, RandomKey key, int64_t groups, int64_t size) 
 
 }  // namespace
 
-FourFormsScale::FourFormsScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored,
-                               double correction)
+FourFormsScale::FourFormsScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored, double correction)
     : groups_(groups) {
   const Shape& kernel = stored.shape();
   const int64_t m = kernel[1], high = kernel[2], wide = kernel[3];

@@ -13,8 +13,8 @@ namespace gsnet {
 /// How a kernel's size is controlled.
 enum class ScaleKind : uint8_t {
   gram,        ///< divided by a sound upper bound of |J|: |J| <= norm holds
-  four_forms,  ///< the reference code: correction * k / (smallest bilinear form + 1e-12); |J| <= sqrt(taps) correction only
-               ///< if its power iteration has converged
+  four_forms,  ///< the reference code: correction * k / (smallest bilinear form + 1e-12); |J| <= sqrt(taps) correction
+               ///< only if its power iteration has converged
 };
 
 /// (w - T w) / 2 in groups.
@@ -38,8 +38,8 @@ class GramScale final : public Parametrisation {
   double norm_;
 };
 
-/// The reference code's scale (arXiv 2406.10019, public code): vectors u1 … v4 and `correction` are buffers of the model;
-/// 50 rounds of power iteration at the start and every 200 training steps, one in between, none in evaluation.
+/// The reference code's scale (arXiv 2406.10019, public code): vectors u1 … v4 and `correction` are buffers of the
+/// model; 50 rounds of power iteration at the start and every 200 training steps, one in between, none in evaluation.
 class FourFormsScale final : public Parametrisation {
  public:
   /// For a kernel of (groups m, m, height, width); `stored` gives the first vectors.

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Times gsnet against the same network in PyTorch, in turns on one machine, and prints the ratio.
+
+    bench/compare_peers.py --gsnet build/release/gsnet --python venv/bin/python [--depth 5] [--conv gs4] [--batch 128]
+
+Two rows: the reference code's function exactly (Taylor 5 and 12, four bilinear forms, orthogonal last layer, minimum
+first), and gsnet's own defaults (sound norm, Chebyshev, every group used, normalised last layer). bench/peers/README.md
+says how to install the peer; the best of several rounds counts for both sides.
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+
+HERE = pathlib.Path(__file__).resolve().parent
+CONVS = {
+    "soc": ["variant=soc", "activation=maxmin_halves"],
+    "gs4": ["variant=permuted", "groups=4"],
+    "gs41": ["variant=gs", "groups=4", "groups2=1"],
+    "gs44": ["variant=gs", "groups=4", "groups2=4"],
+}
+REFERENCE = ["fit=head", "scale=four_forms", "order=min_first", "head=orthogonal", "train_series=taylor", "train_degree=5",
+             "eval_series=taylor", "eval_degree=12"]
+
+
+def gsnet(options, settings):
+    command = [options.gsnet, "bench", "--json", "--batch", str(options.batch), "--threads", str(options.threads),
+               "--seconds", str(options.seconds)]
+    for setting in settings + [f"depth={options.depth}", f"width={options.width}"]:
+        command += ["--set", setting]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def peer(options, mode):
+    command = [str(HERE / "peers" / "run.sh"), "--depth", str(options.depth), "--conv", options.conv, "--width", str(options.width),
+               "--classes", "10", "--batch", str(options.batch), "--mode", mode, "--variant", options.variant, "--threads",
+               str(options.threads), "--seconds", str(options.seconds), "--repeats", "1", "--json"]
+    out = subprocess.run(command, check=True, capture_output=True, text=True, env=dict(os.environ, PYTHON=options.python)).stdout
+    return json.loads(out.strip().splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gsnet", default="build/release/gsnet")
+    parser.add_argument("--python", default="python3", help="the interpreter that has torch")
+    parser.add_argument("--conv", choices=CONVS, default="gs4")
+    parser.add_argument("--variant", default="eager")
+    for name, standard in (("depth", 5), ("width", 32), ("batch", 128), ("threads", os.cpu_count()), ("rounds", 3)):
+        parser.add_argument(f"--{name}", type=int, default=standard)
+    parser.add_argument("--seconds", type=float, default=8)
+    options = parser.parse_args()
+
+    rows = {"PyTorch": [], "gsnet, same function": [], "gsnet, defaults": []}
+    for _ in range(options.rounds):
+        train, evaluate = peer(options, "train"), peer(options, "eval")
+        rows["PyTorch"].append((train["images_per_s"], evaluate["images_per_s"], train["peak_rss_mb"]))
+        for name, settings in (("gsnet, same function", REFERENCE), ("gsnet, defaults", [])):
+            found = gsnet(options, CONVS[options.conv] + settings)
+            rows[name].append((found["train_images_per_second"], found["eval_images_per_second"],
+                               found["peak_process_bytes"] * 1e-6))
+    print(f"LipConvNet-{options.depth}, {options.conv}, width {options.width}, batch {options.batch}, {options.threads} threads, "
+          f"{options.variant}; best of {options.rounds} rounds in turns")
+    print(f"{'':24}{'train img/s':>12}{'ratio':>7}{'eval img/s':>12}{'ratio':>7}{'peak MB':>9}")
+    base = [max(column) for column in zip(*rows["PyTorch"])]
+    for name, runs in rows.items():
+        train, evaluate, _ = (max(column) for column in zip(*runs))
+        memory = min(run[2] for run in runs)
+        print(f"{name:24}{train:12.1f}{train / base[0]:7.2f}{evaluate:12.1f}{evaluate / base[1]:7.2f}{memory:9.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+// What orthogonal layers promise, shown on dense operators.
+#include <Eigen/SVD>
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "autograd/ops.h"
+#include "layers/bounds.h"
+#include "layers/lipconvnet.h"
+#include "layers/model.h"
+#include "layers/orthogonal/skew_conv.h"
+#include "support/op_cases.h"
+
+namespace gsnet {
+namespace {
+
+/// The matrix of a module without bias, column by column, on maps of a shape.
+Eigen::MatrixXd dense(Backend& backend, Module& module, const Shape& shape) {
+  const int64_t in = shape.numel(), out = module.output_shape(std::vector<Shape>{shape}).numel();
+  Tensor identity = Tensor::empty({in, shape[0], shape[1], shape[2]}, DType::f64, Layout::channels_last);
+  for (double& value : identity.host<double>()) value = 0;
+  for (int64_t i = 0; i < in; ++i) identity.data<double>()[i * in + i] = 1;
+  Tape tape(backend, {});
+  const Var x = tape.input(backend.upload(identity));
+  const std::vector<double> y = test::numbers(backend, module.forward(tape, std::vector<Var>{x}).value);
+  Eigen::MatrixXd matrix(out, in);
+  for (int64_t i = 0; i < in; ++i) {
+    for (int64_t o = 0; o < out; ++o) matrix(o, i) = y[static_cast<size_t>(i * out + o)];
+  }
+  return matrix;
+}
+
+Eigen::VectorXd singular_values(const Eigen::MatrixXd& matrix) {
+  return Eigen::BDCSVD<Eigen::MatrixXd>(matrix).singularValues();
+}
+
+std::unique_ptr<Module> layer(Backend& backend, const std::string& type, Attributes settings, const Shape& shape) {
+  settings.set("bias", false);
+  return build_module(type, settings, {backend, RandomKey(11), {shape}});
+}
+
+}  // namespace
+
+TEST_CASE("a SkewConv is an isometry, borders included", "[orthogonal]") {
+  for (const char* machine : {"reference", "cpu"}) {
+    const auto backend = make_backend({machine, 2});
+    for (const int64_t groups : {1, 2}) {
+      for (const int64_t kernel : {1, 3, 5}) {
+        INFO(machine << ", groups " << groups << ", kernel " << kernel);
+        const Shape shape = {4, 4, 5};
+        const auto module =
+            layer(*backend, "skew_conv", {{"channels", int64_t{4}}, {"groups", groups}, {"kernel", kernel}}, shape);
+        const Eigen::VectorXd values = singular_values(dense(*backend, *module, shape));
+        CHECK(values.maxCoeff() <= 1 + 1e-5);
+        CHECK(values.minCoeff() >= 1 - 1e-5);
+      }
+    }
+  }
+}
+
+TEST_CASE("layers that drop or add channels never stretch, and keep what they can", "[orthogonal]") {
+  const auto backend = make_backend({"reference", 2});
+  struct Case {
+    int64_t in, out, stride, groups;
+  };
+  for (const Case& c : {Case{3, 16, 1, 2}, Case{3, 16, 2, 4}, Case{8, 16, 2, 4}, Case{8, 4, 1, 2}, Case{6, 10, 1, 2}}) {
+    INFO(c.in << " to " << c.out << ", stride " << c.stride << ", groups " << c.groups);
+    const Shape shape = {c.in, 4, 4};
+    const auto module =
+        layer(*backend, "skew_conv", {{"channels", c.out}, {"stride", c.stride}, {"groups", c.groups}}, shape);
+    const Eigen::MatrixXd matrix = dense(*backend, *module, shape);
+    const Eigen::VectorXd values = singular_values(matrix);
+    CHECK(values.maxCoeff() <= 1 + 1e-5);
+    if (c.out >= c.in * c.stride * c.stride) CHECK(values.minCoeff() >= 1 - 1e-5);
+    CHECK(matrix.rowwise().norm().minCoeff() > 0);  // no output that nothing reaches
+    CHECK(matrix.colwise().norm().minCoeff() > 0);  // no input that is thrown away
+  }
+  CHECK_THROWS_WITH(layer(*backend, "skew_conv", {{"channels", int64_t{16}}, {"groups", int64_t{4}}}, {3, 4, 4}),
+                    Catch::Contains("4 groups"));
+}
+
+TEST_CASE("GroupShuffleConv is orthogonal in all its variants", "[orthogonal]") {
+  const auto backend = make_backend({"reference", 2});
+  const Shape shape = {8, 3, 4};
+  const std::vector<Attributes> variants = {
+      {{"groups", int64_t{4}}},
+      {{"groups", int64_t{4}}, {"groups2", int64_t{1}}},
+      {{"groups", int64_t{2}}, {"groups2", int64_t{4}}},
+      {{"groups", int64_t{4}}, {"groups2", int64_t{4}}, {"paired", false}, {"variant", std::string("lpr")}},
+  };
+  for (Attributes settings : variants) {
+    settings.set("channels", int64_t{8});
+    const auto module = layer(*backend, "group_shuffle_conv", settings, shape);
+    const Eigen::VectorXd values = singular_values(dense(*backend, *module, shape));
+    CHECK(values.maxCoeff() <= 1 + 1e-5);
+    CHECK(values.minCoeff() >= 1 - 1e-5);
+  }
+}
+
+TEST_CASE("bounds of convolutions are never below the truth", "[bounds]") {
+  const auto backend = make_backend({"reference", 2});
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    Random random{RandomKey(seed)};
+    const int64_t groups = 1 + random.below(2), in = groups * (1 + random.below(3)),
+                  out = groups * (1 + random.below(3));
+    const int64_t kernel = 1 + 2 * random.below(3), side = 3 + random.below(3);
+    Attributes settings = {{"channels", out},
+                           {"kernel", kernel},
+                           {"groups", groups},
+                           {"padding", kernel / 2},
+                           {"stride", static_cast<int64_t>(1 + random.below(2))}};
+    const Shape shape = {in, side, side};
+    settings.set("bias", false);
+    const auto module = build_module("conv2d", settings, {*backend, RandomKey(seed), {shape}});
+    const double truth = singular_values(dense(*backend, *module, shape)).maxCoeff();
+    const std::vector<UpperBound> one = {UpperBound::proven(1)};
+    const std::vector<Shape> shapes = {shape};
+    const double bound = module->bound(one, shapes).value.value();
+    INFO("seed " << seed << ": truth " << truth << ", bound " << bound);
+    CHECK(bound >= truth);
+    CHECK(bound <= 3.5 * truth * static_cast<double>(kernel));
+  }
+}
+
+TEST_CASE("gram_norm bounds the operator it is the norm of", "[bounds]") {
+  const auto backend = make_backend({"reference", 2});
+  Attributes settings = {{"channels", int64_t{6}}, {"groups", int64_t{2}}, {"bias", false}, {"norm", 2.1}};
+  SkewConv module(SkewConvSpec::from(settings), {*backend, RandomKey(5), {{6, 6, 6}}});
+  const Tensor k = module.evaluation_kernel();
+  Tensor s = backend->empty({2});
+  backend->gram_norm(k, 2, s);
+  CHECK(test::numbers(*backend, s)[0] == Approx(2.1));
+  const LayerBound bound = conv_norm_bound(backend->download(k), 2);
+  CHECK(bound.value.value() <= 2.1 * (1 + 1e-6));
+}
+
+TEST_CASE("series never expand where that is claimed", "[series]") {
+  for (const int degree : {4, 8, 12}) {
+    const double limit = degree == 4 ? 2.828 : degree == 8 ? 3.395 : 3.379;
+    const auto c = series_coefficients({SeriesFamily::taylor, degree}, 0);
+    CHECK(series_bound(c, UpperBound::proven(limit)).value() <= 1 + 1e-13);
+    CHECK(series_bound(c, UpperBound::proven(limit + 0.01)).value() > 1 + 1e-6);
+  }
+  CHECK(series_bound(series_coefficients({SeriesFamily::taylor, 5}, 0), UpperBound::proven(2.1)).value() ==
+        Approx(1.0047).epsilon(1e-3));
+  for (int degree = 2; degree <= 12; ++degree) {
+    const auto c = series_coefficients({SeriesFamily::chebyshev, degree}, 2.1);
+    CHECK(series_bound(c, UpperBound::proven(2.1)).value() <= 1 + 1e-12);
+    double largest = 0;  // against a fine sample
+    for (int i = 0; i <= 4000; ++i) {
+      const double t = 2.1 * i / 4000;
+      double real = 0, imaginary = 0, power = 1;
+      for (size_t k = 0; k < c.size(); ++k, power *= t) {
+        const double sign = k % 4 < 2 ? 1 : -1;
+        (k % 2 == 0 ? real : imaginary) += sign * c[k] * power;
+      }
+      largest = std::max(largest, std::hypot(real, imaginary));
+    }
+    CHECK(largest <= series_bound(c, UpperBound::proven(2.1)).value());
+    CHECK(largest >= series_bound(c, UpperBound::proven(2.1)).value() - 1e-3);
+  }
+}
+
+TEST_CASE("no weight of the default LipConvNet has an identically zero gradient", "[orthogonal]") {
+  const auto backend = make_backend({"reference", 2});
+  for (const int64_t groups2 : {0, 2}) {
+    const Attributes settings = {
+        {"depth", int64_t{groups2 == 0 ? 10 : 5}}, {"width", int64_t{8}}, {"groups", int64_t{4}}, {"groups2", groups2}};
+    Graph graph(lipconvnet(settings, {3, 32, 32}, 10), *backend, RandomKey(3));
+    Tape tape(*backend, {.record = true, .training = true});
+    const Tensor x = test::make_input(*backend, {{2, 3, 32, 32}, Layout::channels_last}, 1);
+    const Tensor labels = Tensor::of<int32_t>({2}, {1, 7});
+    tape.backward(ops::mean(ops::cross_entropy(graph.forward(tape, tape.input(x)), labels, {})));
+    for (const NamedParameter& named : parameters_of(graph)) {
+      INFO(named.name);
+      REQUIRE(named.parameter->grad);
+      const std::vector<double> gradient = test::numbers(*backend, named.parameter->grad);
+      const Shape shape = named.parameter->value.shape();
+      size_t zeros = 0;
+      for (double value : gradient) zeros += value == 0 ? 1 : 0;
+      // The diagonal of a skew kernel's middle tap is zero by construction, and so is its gradient; on a map of one row
+      // or column, or of one pixel, taps that reach outside never act.
+      const bool kernel = shape.rank() == 4;
+      const size_t diagonal = kernel ? static_cast<size_t>(shape[0]) : 0;
+      CHECK(zeros <= diagonal);
+    }
+  }
+}
+
+TEST_CASE("a LipConvNet moves no farther than its input", "[orthogonal]") {
+  for (const char* machine : {"reference", "cpu"}) {
+    const auto backend = make_backend({machine, 2});
+    for (const char* variant : {"gs", "permuted", "soc", "lpr"}) {
+      Graph graph(lipconvnet({{"width", int64_t{8}}, {"groups", int64_t{2}}, {"variant", std::string(variant)}},
+                             {3, 32, 32}, 10),
+                  *backend, RandomKey(4));
+      const double bound = graph.bounds().back().from_input.value();
+      const Tensor x = test::make_input(*backend, {{8, 3, 32, 32}, Layout::channels_last}, 1);
+      const Tensor step = test::make_input(*backend, {{8, 3, 32, 32}, Layout::channels_last}, 2);
+      Tensor y = backend->empty_like(x);
+      backend->axpby(1, x, 0.01, step, y);
+      Tape tape(*backend, {});
+      const std::vector<double> fx = test::numbers(*backend, graph.forward(tape, tape.input(x)).value);
+      const std::vector<double> fy = test::numbers(*backend, graph.forward(tape, tape.input(y)).value);
+      const std::vector<double> xs = test::numbers(*backend, x), ys = test::numbers(*backend, y);
+      for (size_t n = 0; n < 8; ++n) {
+        double out = 0, in = 0;
+        for (size_t k = 0; k < 10; ++k) out += std::pow(fx[n * 10 + k] - fy[n * 10 + k], 2);
+        for (size_t k = 0; k < 3072; ++k) in += std::pow(xs[n * 3072 + k] - ys[n * 3072 + k], 2);
+        CHECK(std::sqrt(out) <= bound * std::sqrt(in) * (1 + 1e-3));
+      }
+    }
+  }
+}
+
+}  // namespace gsnet

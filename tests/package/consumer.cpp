@@ -1,0 +1,18 @@
+#include <cstdio>
+
+#include "autograd/ops.h"
+#include "data/loader.h"
+#include "io/model_file.h"
+#include "layers/lipconvnet.h"
+
+int main() {
+  const auto backend = gsnet::make_backend({.name = "cpu", .threads = 1});
+  gsnet::Graph graph(gsnet::lipconvnet({{"width", int64_t{4}}, {"groups", int64_t{2}}}, {3, 32, 32}, 10), *backend,
+                     gsnet::RandomKey(1));
+  const auto glyphs = gsnet::data::make_glyphs({.size = 8});
+  const auto batch = gsnet::data::read_batch(*glyphs, 0, 8, {{0.5, 0.5, 0.5}, {0.25, 0.25, 0.25}});
+  gsnet::Tape tape(*backend, {});
+  const gsnet::Var logits = graph.forward(tape, tape.input(backend->upload(batch.images)));
+  std::printf("%s\n", to_string(logits.shape()).c_str());
+  return logits.shape() == gsnet::Shape{8, 10} ? 0 : 1;
+}
