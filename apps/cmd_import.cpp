@@ -49,7 +49,7 @@ int import_command(const std::vector<std::string>& arguments) {
   try {
     const Model model = io::import_gs(state, wanted, *backend);
     io::save_model(options.text("out"), model);
-    fmt::print("{} layers, {} classes: {}\n", model.graph->nodes().size(), model.info.class_names.size(),
+    fmt::print("{} layers, {} logits: {}\n", model.graph->nodes().size(), model.graph->output().numel(),
                options.text("out"));
   } catch (const UsageError&) {
     throw;
