@@ -78,11 +78,12 @@ int certify_command(const std::vector<std::string>& arguments) {
   if (!options.given("data")) throw UsageError("certify needs --data DIR");
   CertificationReport report;
   report.radii = parse_radii(options.text("radii"));
+  const data::Split split = parse_split(options.text("split"));
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
   const Shape input = model.graph->input();
-  const auto dataset = open_named(options.text("data"), parse_split(options.text("split")),
-                                  input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000);
+  const auto dataset =
+      open_named(options.text("data"), split, input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000);
   const Stopwatch watch;
   ProgressLine progress;
   const auto outcomes =
