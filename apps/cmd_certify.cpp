@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "apps/beside.h"
 #include "apps/command.h"
 #include "apps/console.h"
 #include "apps/data_source.h"
@@ -44,16 +45,24 @@ void add_pictures(CertificationReport& report, const data::Dataset& dataset) {
   }
 }
 
+std::string radius_name(double radius) {
+  const double pixels = radius * 255;
+  if (std::abs(pixels - std::round(pixels)) < 1e-6) return fmt::format("{:.0f}/255", pixels);
+  return fmt::format("{:.4g}", radius);
+}
+
 void print_summary(const CertificationReport& report, const CertificationSummary& summary) {
   fmt::print("images                  {}\n", summary.n);
   fmt::print("clean accuracy          {:.2f} %\n", 100 * summary.clean_accuracy);
-  for (const auto& [radius, share] : summary.certified) {
-    const double pixels = radius * 255;
-    const std::string name = std::abs(pixels - std::round(pixels)) < 1e-6 ? fmt::format("{:.0f}/255", pixels)
-                                                                          : fmt::format("{:.4g}", radius);
-    fmt::print("certified at {:<10} {:.2f} %\n", name, 100 * share);
+  for (size_t i = 0; i < summary.certified.size(); ++i) {
+    const auto& [radius, share] = summary.certified[i];
+    const std::string executed =
+        report.executed ? fmt::format("   as executed {:.2f} %", 100 * summary.certified_executed[i]) : "";
+    fmt::print("certified at {:<10} {:.2f} %{}\n", radius_name(radius), 100 * share, executed);
   }
-  fmt::print("mean certified radius   {:.4f}\n", summary.mean_certified_radius);
+  const std::string executed =
+      report.executed ? fmt::format("    as executed {:.4f}", summary.mean_executed_radius) : "";
+  fmt::print("mean certified radius   {:.4f}{}\n", summary.mean_certified_radius, executed);
   fmt::print("Lipschitz bound         {:.6g} (network {:.8g}, input scale included)\n", report.lipschitz_bound,
              report.network_bound);
 }
@@ -70,12 +79,16 @@ int certify_command(const std::vector<std::string>& arguments) {
       .value("split", "train or test", "test")
       .value("limit", "the first N pictures only; 0: all", "0")
       .value("radii", "L2 radii, separated by commas", "36/255,72/255,108/255,1")
+      .value("beside", "JSON files of gsnet attack and gsnet smooth on the same pictures, to be shown too")
       .value("report", "folder for report.html and report.json")
       .value("json", "file for the figures as JSON; - for standard output")
+      .value("arithmetic", "real, or both: radii for the arithmetic that ran besides, rounding errors bounded", "both")
       .value("batch", "pictures at a time", "128")
       .machine();
   if (!options.parse(arguments)) return 0;
   if (!options.given("data")) throw UsageError("certify needs --data DIR");
+  if (options.text("arithmetic") != "real" && options.text("arithmetic") != "both")
+    throw UsageError(fmt::format("--arithmetic must be real or both, got '{}'", options.text("arithmetic")));
   CertificationReport report;
   report.radii = parse_radii(options.text("radii"));
   const data::Split split = parse_split(options.text("split"));
@@ -84,17 +97,21 @@ int certify_command(const std::vector<std::string>& arguments) {
   const Shape input = model.graph->input();
   const auto dataset =
       open_named(options.text("data"), split, input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000);
+  report.executed = options.text("arithmetic") != "real";
+  const EvaluateSpec spec{.limit = options.integer("limit", 0, int64_t{1} << 40),
+                          .batch = options.integer("batch", 1, 100'000),
+                          .executed = report.executed};
   const Stopwatch watch;
   ProgressLine progress;
-  const auto outcomes =
-      evaluate(model, dataset, options.integer("limit", 0, int64_t{1} << 40), options.integer("batch", 1, 100'000), 1,
-               [&](int64_t done, int64_t total) { progress.show(fmt::format("certified {} of {}", done, total)); });
+  const auto outcomes = evaluate(model, dataset, spec, [&](int64_t done, int64_t total) {
+    progress.show(fmt::format("certified {} of {}", done, total));
+  });
   progress.clear();
   const double seconds = watch.seconds();
   for (size_t i = 0; i < outcomes.size(); ++i) {
     const auto index = static_cast<int64_t>(i);
     report.samples.push_back({index, dataset->name(index), outcomes[i].label, outcomes[i].certificate.predicted,
-                              outcomes[i].certificate.radius_l2});
+                              outcomes[i].certificate.radius_l2, outcomes[i].certificate.executed_radius_l2});
   }
   const MarginGeometry geometry(*model.graph);
   report.title = "Certified robustness of " + std::filesystem::path(options.text("MODEL")).filename().string();
@@ -109,11 +126,15 @@ int certify_command(const std::vector<std::string>& arguments) {
                      {"backend", backend->name()},
                      {"machine", backend->description()},
                      {"precision", to_string(backend->dtype())},
-                     {"arithmetic of the certificate", "real"},
+                     {"arithmetic of the certificate", report.executed ? "real, and as executed" : "real"},
                      {"batch", options.text("batch")},
                      {"seconds", fmt::format("{:.1f}", seconds)},
                      {"gsnet", GSNET_VERSION}};
   for (const auto& [key, value] : model.info.provenance) report.settings.emplace_back("model: " + key, value);
+  if (options.given("beside")) {
+    report.beside = read_comparisons(options.text("beside"), std::ssize(report.samples));
+    check_order(summarise(report), report.beside);
+  }
   const bool to_stdout = options.text("json") == "-";
   if (!to_stdout) print_summary(report, summarise(report));
   if (to_stdout) fmt::print("{}\n", report_json(report, false));

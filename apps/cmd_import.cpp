@@ -1,20 +1,27 @@
 // gsnet import
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "apps/command.h"
 #include "apps/options.h"
 #include "io/import_gs.h"
+#include "io/import_state.h"
 #include "io/model_file.h"
+#include "io/torch_file.h"
 
 namespace gsnet::apps {
+namespace {
 
-int import_command(const std::vector<std::string>& arguments) {
-  Options options(
-      "import STATE.safetensors --out MODEL",
-      "Makes a model file of a state dict of the Group-and-Shuffle paper's public code, saved as safetensors.\n"
-      "Settings come from the file's metadata, or from the options, which win.");
-  options.positional("STATE", "a state dict as safetensors")
+void declare(Options& options) {
+  options.positional("STATE", "a state dict: safetensors, or a file that torch.save wrote")
       .value("out", "the model file to write")
+      .value("architecture", "plain network: resnet20, resnet32, resnet44, resnet56, resnet110")
+      .value("network", "plain network: a JSON file that describes it (docs/import.md)")
+      .value("prefix", "take the tensors whose names begin with this, cut off")
+      .value("mean", "of the input's channels, pixels being 0 ... 1: 0.485,0.456,0.406")
+      .value("stddev", "of the input's channels: 0.229,0.224,0.225")
+      .value("classes", "names separated by commas, or a file with one a line")
       .value("conv-layer", "soc, permuted_soc, gs_soc, gs_soc_accelerated or lpr_soc")
       .value("groups", "4, or 4,1 for two exponentials")
       .value("activation", "minmax, minmax_permuted or maxmin")
@@ -23,8 +30,63 @@ int import_command(const std::vector<std::string>& arguments) {
       .value("block-size", "convolutions a level")
       .value("num-classes", "classes")
       .machine();
-  if (!options.parse(arguments)) return 0;
-  if (!options.given("out")) throw UsageError("import needs --out MODEL");
+}
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(separator, begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+std::vector<double> numbers(const Options& options, const char* name) {
+  if (!options.given(name)) throw UsageError(fmt::format("a plain network needs --{}", name));
+  std::vector<double> values;
+  for (const std::string& part : split(options.text(name), ',')) values.push_back(parse_number(part));
+  return values;
+}
+
+std::vector<std::string> class_names(const std::string& text) {
+  if (text.empty()) return {};
+  if (!std::filesystem::is_regular_file(text)) return split(text, ',');
+  std::vector<std::string> lines = split(io::read_text(text, 1U << 20U), '\n');
+  for (std::string& line : lines) {
+    if (line.ends_with('\r')) line.pop_back();
+  }
+  while (!lines.empty() && lines.back().empty()) lines.pop_back();
+  return lines;
+}
+
+io::StateImportOptions plain_options(const Options& options) {
+  for (const char* name :
+       {"conv-layer", "groups", "activation", "paired", "init-channels", "block-size", "num-classes"}) {
+    if (options.given(name)) throw UsageError(fmt::format("--{} is for networks of the GS paper's code", name));
+  }
+  io::StateImportOptions wanted;
+  wanted.architecture = options.text("architecture");
+  if (options.given("network")) {
+    if (options.given("architecture")) throw UsageError("either --architecture or --network");
+    const std::string file = options.text("network");
+    try {
+      wanted.network = io::description_from_json(io::read_text(file));
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}: {}", file, error.what()));
+    }
+  }
+  wanted.prefix = options.text("prefix");
+  wanted.mean = numbers(options, "mean");
+  wanted.stddev = numbers(options, "stddev");
+  wanted.class_names = class_names(options.text("classes"));
+  return wanted;
+}
+
+io::GsImportOptions gs_options(const Options& options) {
+  for (const char* name : {"mean", "stddev", "classes"}) {
+    if (options.given(name)) throw UsageError(fmt::format("--{} needs --architecture or --network", name));
+  }
   io::GsImportOptions wanted;
   const auto text = [&](const char* name, std::optional<std::string>& to) {
     if (options.given(name)) to = options.text(name);
@@ -43,11 +105,34 @@ int import_command(const std::vector<std::string>& arguments) {
     if (value != "true" && value != "false") throw UsageError("--paired must be true or false");
     wanted.paired = value == "true";
   }
+  return wanted;
+}
+
+}  // namespace
+
+int import_command(const std::vector<std::string>& arguments) {
+  Options options("import STATE --out MODEL",
+                  "Makes a model file of a state dict: safetensors or a PyTorch file, in which nothing is executed.\n"
+                  "A network of plain layers is named by --architecture or described by --network, with --mean and\n"
+                  "--stddev. Otherwise the state dict is one of the Group-and-Shuffle paper's public code; its\n"
+                  "settings come from the file's metadata, or from the options, which win.");
+  declare(options);
+  if (!options.parse(arguments)) return 0;
+  if (!options.given("out")) throw UsageError("import needs --out MODEL");
+  const bool plain = options.given("architecture") || options.given("network");
+  const auto plain_wanted = plain ? std::optional(plain_options(options)) : std::nullopt;
+  const auto gs_wanted = plain ? std::nullopt : std::optional(gs_options(options));
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
-  const std::string file = options.text("STATE");
-  const io::TensorFile state = io::read_safetensors(file);
+  const std::string file = options.text("STATE"), prefix = options.text("prefix");
+  const io::TensorFile state = io::read_tensors(file);
   try {
-    const Model model = io::import_gs(state, wanted, *backend);
+    const auto gs_state = [&] {
+      io::TensorFile part = prefix.empty() ? state : io::sub_state(state, prefix);
+      part.metadata = state.metadata;
+      return part;
+    };
+    const Model model =
+        plain ? io::import_state(state, *plain_wanted, *backend) : io::import_gs(gs_state(), *gs_wanted, *backend);
     io::save_model(options.text("out"), model);
     fmt::print("{} layers, {} logits: {}\n", model.graph->nodes().size(), model.graph->output().numel(),
                options.text("out"));

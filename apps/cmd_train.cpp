@@ -149,7 +149,8 @@ class Run {
 
   void finish_epoch() {
     const Stopwatch watch;
-    const auto outcomes = evaluate(model_, parts_.validation, 0, recipe_.batch, recipe_.loader_threads);
+    const auto outcomes =
+        evaluate(model_, parts_.validation, {.batch = recipe_.batch, .loader_threads = recipe_.loader_threads});
     const Accuracy validation = accuracy_of(outcomes, recipe_.radius);
     const auto samples = static_cast<double>(std::max<int64_t>(1, state_.samples));
     const int64_t epoch = state_.epoch + 1;

@@ -11,6 +11,8 @@ namespace {
 constexpr Command kCommands[] = {
     {"train", "train a 1-Lipschitz classifier from a recipe", train_command},
     {"certify", "certified accuracy of a model on a test set, with a report", certify_command},
+    {"attack", "attacks on a model, held against its certificates", attack_command},
+    {"smooth", "certified accuracy by randomised smoothing, for any model", smooth_command},
     {"predict", "logits for a tensor of inputs", predict_command},
     {"inspect", "layers of a model: shapes, parameters, MACs, Lipschitz bounds", inspect_command},
     {"import", "a model from the Group-and-Shuffle paper's checkpoints", import_command},

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "apps/command.h"
+#include "data/corruption.h"
 
 namespace gsnet::apps {
 
@@ -24,6 +25,16 @@ data::Normalisation usual_normalisation(const data::Dataset& dataset) {
   }
   const auto channels = static_cast<size_t>(picture.channels);
   return {std::vector<double>(channels, 0.5), std::vector<double>(channels, 0.25)};
+}
+
+std::shared_ptr<const data::Dataset> open_corrupted(std::shared_ptr<const data::Dataset> clean, const std::string& name,
+                                                    uint64_t seed) {
+  if (name.empty()) return clean;
+  try {
+    return data::corrupted(std::move(clean), data::parse_corruption(name, seed));
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
 }
 
 data::Split parse_split(const std::string& text) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "core/error.h"
 
@@ -31,32 +32,38 @@ double cross_entropy(std::span<const double> logits, int label) {
 
 }  // namespace
 
-std::vector<Outcome> evaluate(const Model& model, std::shared_ptr<const data::Dataset> dataset, int64_t limit,
-                              int64_t batch, int loader_threads,
-                              const std::function<void(int64_t, int64_t)>& progress) {
+std::vector<Outcome> evaluate(const Model& model, std::shared_ptr<const data::Dataset> dataset,
+                              const EvaluateSpec& spec, const std::function<void(int64_t, int64_t)>& progress) {
   check_fits(model, *dataset);
-  if (limit > 0 && limit < dataset->size()) {
-    std::vector<int64_t> first(static_cast<size_t>(limit));
+  if (spec.limit > 0 && spec.limit < dataset->size()) {
+    std::vector<int64_t> first(static_cast<size_t>(spec.limit));
     std::iota(first.begin(), first.end(), 0);
     dataset = data::subset(dataset, first);
   }
   const int64_t total = dataset->size();
   const MarginGeometry geometry(*model.graph);
   const UpperBound scale = input_scale(model.info.stddev);
+  std::optional<RoundingModel> rounding;
+  if (spec.executed) rounding.emplace(model);
   Backend& backend = model.graph->backend();
   data::Loader loader(
-      dataset, {.batch = batch, .normalisation = {model.info.mean, model.info.stddev}, .threads = loader_threads});
+      dataset,
+      {.batch = spec.batch, .normalisation = {model.info.mean, model.info.stddev}, .threads = spec.loader_threads});
   loader.start_epoch(0);
   std::vector<Outcome> outcomes;
   while (auto part = loader.next()) {
     Tape tape(backend, {});
-    const Var logits = model.graph->forward(tape, tape.input(backend.upload(part->images)));
+    const Var x = tape.input(backend.upload(part->images));
+    RoundingModel::Norms norms;
+    const Var logits = rounding ? forward_with_norms(*model.graph, tape, x, norms) : model.graph->forward(tape, x);
+    const std::vector<LogitError> errors = rounding ? rounding->errors(norms) : std::vector<LogitError>();
     const Tensor numbers = with_dtype(backend.download(logits.value), DType::f64);
     const auto classes = static_cast<size_t>(geometry.classes());
     for (int64_t n = 0; n < numbers.shape()[0]; ++n) {
       const std::span<const double> row(numbers.data<double>() + n * geometry.classes(), classes);
       const int label = part->labels.data<int32_t>()[n];
-      outcomes.push_back({label, certify(row, geometry, scale), cross_entropy(row, label)});
+      const LogitError* error = rounding ? &errors[static_cast<size_t>(n)] : nullptr;
+      outcomes.push_back({label, certify(row, geometry, scale, error), cross_entropy(row, label)});
     }
     if (progress) progress(static_cast<int64_t>(outcomes.size()), total);
   }

@@ -20,8 +20,14 @@ struct Outcome {
 
 /// Certifies pictures [0, limit) of a set (0: all) in batches. Throws Error when the pictures' shape or the number of
 /// classes is not the model's. `progress` is called after each batch with the number done.
-std::vector<Outcome> evaluate(const Model& model, std::shared_ptr<const data::Dataset> dataset, int64_t limit,
-                              int64_t batch, int loader_threads,
+struct EvaluateSpec {
+  int64_t limit = 0;
+  int64_t batch = 128;
+  int loader_threads = 1;
+  bool executed = false;  ///< bound rounding errors too: certificates carry an executed radius
+};
+std::vector<Outcome> evaluate(const Model& model, std::shared_ptr<const data::Dataset> dataset,
+                              const EvaluateSpec& spec,
                               const std::function<void(int64_t done, int64_t total)>& progress = {});
 
 /// Shares of all outcomes.

@@ -129,19 +129,24 @@ class SOC(nn.Module):
 class GroupAndShuffle(nn.Module):
     """Shuffle, grouped SOC; then, where groups has two numbers, shuffle and grouped 1x1 SOC."""
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride, groups, paired):
+    def __init__(self, in_channels, out_channels, kernel_size, stride, groups, paired, shuffles=(True, True)):
         super().__init__()
-        self.groups, self.paired = groups, paired
+        self.groups, self.paired, self.shuffles = groups, paired, shuffles
         self.soc1 = SOC(in_channels, out_channels, kernel_size, stride, groups[0])
         self.soc2 = SOC(out_channels, out_channels, 1, 1, groups[1]) if len(groups) == 2 else None
 
     def forward(self, x):
-        if x.shape[1] % self.groups[0] == 0:
+        if self.shuffles[0] and x.shape[1] % self.groups[0] == 0:
             x = channel_shuffle(x, self.groups[0], self.paired)
         x = self.soc1(x)
-        if self.soc2 is not None:
-            x = self.soc2(channel_shuffle(x, self.groups[1], self.paired))
-        return x
+        if self.soc2 is None:
+            return x
+        return self.soc2(channel_shuffle(x, self.groups[1], self.paired) if self.shuffles[1] else x)
+
+
+# Whether each option of the public code shuffles before the first and before the second exponential; gs_soc throws the
+# result of its second shuffle away.
+SHUFFLES = {"gs_soc_accelerated": (True, True), "gs_soc": (True, False), "lpr_soc": (False, True)}
 
 
 def make_conv(name, in_channels, out_channels, kernel_size, stride, groups, paired):
@@ -149,8 +154,8 @@ def make_conv(name, in_channels, out_channels, kernel_size, stride, groups, pair
         return SOC(in_channels, out_channels, kernel_size, stride, groups)
     if name == "permuted_soc":        # "GS (g,-)"
         return GroupAndShuffle(in_channels, out_channels, kernel_size, stride, (groups,), paired)
-    if name == "gs_soc_accelerated":  # "GS (g1,g2)"
-        return GroupAndShuffle(in_channels, out_channels, kernel_size, stride, tuple(groups), paired)
+    if name in SHUFFLES:              # "GS (g1,g2)" and two variants that leave a shuffle out
+        return GroupAndShuffle(in_channels, out_channels, kernel_size, stride, tuple(groups), paired, SHUFFLES[name])
     raise ValueError(f"unknown convolution: {name}")
 
 

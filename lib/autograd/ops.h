@@ -47,6 +47,8 @@ inline Var add(const Var& a, const Var& b) { return binary(BinaryOp::add, a, b);
 Var scale(const Var& x, double alpha);
 /// x (N, C) or (N, C, H, W) plus b (C). Saves nothing.
 Var add_bias(const Var& x, const Var& b);
+/// a[c] x of x (N, C) or (N, C, H, W), a (C). Saves x and a.
+Var scale_channels(const Var& x, const Var& a);
 
 // Activations (backend/eltwise.h). Save x. -----------------------------------------------------------------------
 
@@ -70,6 +72,8 @@ Var reshape(const Var& x, const Shape& shape);
 
 /// Saves x, and y for l2 and max.
 Var pool(const Var& x, const PoolSpec& spec);
+/// (C): sums over all axes but the channels' of x (N, C) or (N, C, H, W). Saves nothing.
+Var sum_to_channels(const Var& x);
 /// (1): sum or mean of all elements.
 Var sum(const Var& x);
 Var mean(const Var& x);

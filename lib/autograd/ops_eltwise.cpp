@@ -82,6 +82,28 @@ Var add_bias(const Var& x, const Var& b) {
   });
 }
 
+Var scale_channels(const Var& x, const Var& a) {
+  Backend& backend = x.tape->backend();
+  check_features("scale_channels", x.shape());
+  GSNET_CHECK(a.shape() == Shape{x.shape()[1]}, fmt::format("[scale_channels] {} channels need a scale ({}), got {}",
+                                                            x.shape()[1], x.shape()[1], to_string(a.shape())));
+  Tensor y = backend.empty_like(x.value);
+  backend.scale_channels(x.value, a.value, y);
+  return x.tape->record("scale_channels", y, {&x, &a},
+                        [&backend, xv = x.value, av = a.value](GradSink& sink, const Tensor& dy) {
+                          Tensor product = backend.empty_like(dy);
+                          if (sink.needs(1)) {
+                            Tensor da = backend.empty_like(av);
+                            backend.binary(BinaryOp::multiply, xv, dy, product);
+                            backend.sum_to_channels(product, da);
+                            sink.give(1, da);
+                          }
+                          if (!sink.needs(0)) return;
+                          backend.scale_channels(dy, av, product);
+                          sink.give(0, product);
+                        });
+}
+
 Var maxmin(const Var& x, const MaxMinSpec& spec) {
   Backend& backend = x.tape->backend();
   check_even("maxmin", x.shape());

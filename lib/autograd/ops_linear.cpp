@@ -41,9 +41,9 @@ Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec) {
   Backend& backend = x.tape->backend();
   check_conv_exp(x.shape(), k.shape(), spec);
   Tensor y = backend.empty_like(x.value);
-  const bool recorded = x.tape->mode().record && (x.tracked() || k.tracked());
+  const bool wants_dk = x.tape->mode().record && k.tracked();  // dx needs no iterates
   auto saved = std::make_shared<SeriesSaved>();
-  backend.conv_exp(x.value, k.value, spec, y, recorded ? saved.get() : nullptr);
+  backend.conv_exp(x.value, k.value, spec, y, wants_dk ? saved.get() : nullptr);
   return x.tape->record("conv_exp", y, {&x, &k},
                         [&backend, xv = x.value, kv = k.value, spec, saved](GradSink& sink, const Tensor& dy) {
                           Tensor dx = sink.needs(0) ? backend.empty_like(xv) : Tensor();

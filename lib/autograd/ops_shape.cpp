@@ -110,6 +110,21 @@ Var sum(const Var& x) {
       });
 }
 
+Var sum_to_channels(const Var& x) {
+  Backend& backend = x.tape->backend();
+  GSNET_CHECK(x.shape().rank() == 2 || x.shape().rank() == 4,
+              fmt::format("[sum_to_channels] needs x (N, C) or (N, C, H, W), got {}", to_string(x.shape())));
+  Tensor y = backend.empty({x.shape()[1]});
+  backend.sum_to_channels(x.value, y);
+  return x.tape->record("sum_to_channels", y, {&x},
+                        [&backend, xs = x.shape(), layout = x.value.layout()](GradSink& sink, const Tensor& dy) {
+                          Tensor zero = backend.empty(xs, layout), dx = backend.empty(xs, layout);
+                          backend.fill(0, zero);
+                          backend.add_bias(zero, dy, dx);
+                          sink.give(0, dx);
+                        });
+}
+
 Var mean(const Var& x) { return scale(sum(x), 1.0 / static_cast<double>(x.value.numel())); }
 
 namespace {

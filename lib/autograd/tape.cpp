@@ -24,7 +24,7 @@ Var Tape::input(Tensor value, bool needs_grad) {
 }
 
 Var Tape::use(Parameter& parameter) {
-  if (!parameter.trainable || !mode_.record) return {parameter.value, this, -1};
+  if (!tracks(parameter)) return {parameter.value, this, -1};
   const auto found = leaves_.find(&parameter);
   if (found != leaves_.end()) return {parameter.value, this, found->second};
   const Var made = leaf(parameter.value, &parameter);

@@ -47,6 +47,7 @@ struct TapeMode {
   bool record = false;        ///< keep what a backward pass needs
   bool training = false;      ///< layers use their training form (degree of the series, power iterations)
   bool check_finite = false;  ///< module graphs check every output and throw Error naming the layer
+  bool frozen = false;        ///< parameters are constants: only gradients of inputs are computed (attacks)
 };
 
 /// One tape a step, used from one thread.
@@ -58,6 +59,9 @@ class Tape {
 
   Backend& backend() const { return backend_; }
   const TapeMode& mode() const { return mode_; }
+
+  /// Whether use(parameter) makes a leaf: a gradient is wanted.
+  bool tracks(const Parameter& parameter) const { return mode_.record && !mode_.frozen && parameter.trainable; }
 
   /// A constant, or a leaf whose gradient is asked for by grad() after backward().
   Var input(Tensor value, bool needs_grad = false);

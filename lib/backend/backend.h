@@ -17,6 +17,15 @@
 
 namespace gsnet {
 
+/// How a machine rounds: what bounds of rounding errors are made of (docs/certificates.md).
+struct Arithmetic {
+  double unit_roundoff = 0;       ///< a rounded result is off by at most this times itself
+  int roundings_per_product = 2;  ///< of a multiply-add: 1 where it is fused
+  /// In how many different orders outputs of one pixel (or of one row of a product) may sum their products; in what
+  /// order, and with how many partial sums, does not matter.
+  int orders = 1;
+};
+
 /// Work is ordered: a kernel sees what earlier calls wrote. Calls come from one thread at a time. Kernels trust the
 /// shapes they are given (ops check them); they throw Error only for what cannot be known before.
 class Backend : public ConvKernels,
@@ -37,6 +46,7 @@ class Backend : public ConvKernels,
   virtual Device device() const = 0;
   /// What activations and parameters are held in: f64 on `reference`, f32 on the others.
   virtual DType dtype() const = 0;
+  virtual Arithmetic arithmetic() const = 0;
   virtual const std::shared_ptr<Allocator>& memory() const = 0;
   /// Waits until all work is done.
   virtual void synchronise() = 0;

@@ -41,6 +41,8 @@ class EltwiseKernels {
   virtual void scale(double alpha, const Tensor& x, Tensor& y) = 0;
   /// y[n, c, ...] = x[n, c, ...] + b[c]; x of rank 2 or 4, b (C).
   virtual void add_bias(const Tensor& x, const Tensor& b, Tensor& y) = 0;
+  /// y[n, c, ...] = a[c] x[n, c, ...]; x of rank 2 or 4, a (C).
+  virtual void scale_channels(const Tensor& x, const Tensor& a, Tensor& y) = 0;
 
   /// MaxMin: each pair of channels sorted. x (N, C, H, W) or (N, C), C even. Ties: the first stays first, in the
   /// gradient too. Not in place.

@@ -1,6 +1,8 @@
 // Reductions, in a fixed order on every machine: the same input and thread count give the same bits.
 #pragma once
 
+#include <vector>
+
 #include "core/tensor.h"
 
 namespace gsnet {
@@ -14,6 +16,8 @@ class ReduceKernels {
   virtual void sum(const Tensor& x, Tensor& y) = 0;
   /// Sum of squares of all elements, in double; NaN or infinity come through, so it also tells a finite tensor.
   virtual double sum_of_squares(const Tensor& x) = 0;
+  /// |x[n]|_2 of every sample n, in double.
+  virtual std::vector<double> sample_norms(const Tensor& x) = 0;
 };
 
 }  // namespace gsnet

@@ -15,7 +15,8 @@ struct CertifiedSample {
   std::string name;
   int label = 0;
   int predicted = 0;
-  double radius_l2 = 0;  ///< certified, for the picture with pixels in [0, 1]; 0 for a tie
+  double radius_l2 = 0;           ///< certified, for the picture with pixels in [0, 1]; 0 for a tie
+  double executed_radius_l2 = 0;  ///< the same for the arithmetic that ran, where that was bounded
 };
 
 /// A picture to show: (H, W, C) bytes, grey (1 channel) or red, green, blue (3).
@@ -33,6 +34,13 @@ struct LayerRow {
   std::string method;
 };
 
+/// Accuracy at some radii as another method tells it, for the same pictures.
+struct Comparison {
+  std::string name;         ///< "under attack", "randomised smoothing, sigma 0.25"
+  bool from_above = false;  ///< what attacks left standing: no certificate, the truth is at most this
+  std::vector<std::pair<double, double>> accuracy;  ///< (radius, share), radii ascending
+};
+
 struct CertificationReport {
   std::string title;
   std::vector<std::string> class_names;
@@ -40,8 +48,10 @@ struct CertificationReport {
   std::vector<double> radii;   ///< at which certified accuracy is tabled, ascending
   double lipschitz_bound = 0;  ///< of the network, picture with pixels in [0, 1] to logits
   double network_bound = 0;    ///< of the network on normalised inputs
+  bool executed = false;       ///< samples have executed radii
   std::vector<LayerRow> layers;
   std::vector<Thumbnail> most_certain, least_certain;  ///< correctly classified
+  std::vector<Comparison> beside;
   /// Everything that was set, for the page and the JSON: model, data, backend, precision, version, seconds, … Each name
   /// once.
   std::vector<std::pair<std::string, std::string>> settings;
@@ -54,6 +64,8 @@ struct CertificationSummary {
   double clean_accuracy = 0;  ///< ties count as wrong
   int64_t ties = 0;
   std::vector<std::pair<double, double>> certified;  ///< (radius, share correct with a certificate larger than it)
+  std::vector<double> certified_executed;  ///< shares at the same radii for the arithmetic that ran; empty without it
+  double mean_executed_radius = 0;
   double mean_certified_radius = 0;  ///< of all samples, 0 where the prediction is wrong (average certified radius)
   std::vector<int64_t> class_n;
   std::vector<double> class_accuracy;
@@ -67,11 +79,13 @@ bool is_correct(const CertifiedSample& sample);
 /// that do not ascend.
 CertificationSummary summarise(const CertificationReport& report);
 
-/// Stable keys: n, clean_accuracy, ties, radii: [{eps, certified_accuracy}], mean_certified_radius, lipschitz_bound,
+/// Stable keys: n, clean_accuracy, ties, radii: [{eps, certified_accuracy, certified_accuracy_executed}],
+/// mean_certified_radius, mean_executed_radius (these two kinds null where rounding was not bounded), lipschitz_bound,
 /// network_bound, classes: [{name, n, clean_accuracy, certified_accuracy}], layers: [{name, type, output, parameters,
-/// macs, bound, method}], settings: {…}; with `with_samples` also samples: [{index, name, label, predicted, radius}].
-/// Numbers read back bit for bit; what is infinite or NaN is null, bytes that are not UTF-8 become U+FFFD. Throws Error
-/// as summarise does, and on a setting named twice.
+/// macs, bound, method}], beside: [{name, from_above, radii: [{eps, accuracy}]}], settings: {…}; with `with_samples`
+/// also samples: [{index, name, label, predicted, radius, executed_radius}]. Numbers read back bit for bit; what is
+/// infinite or NaN is null, bytes that are not UTF-8 become U+FFFD. Throws Error as summarise does, and on a setting
+/// named twice.
 std::string report_json(const CertificationReport& report, bool with_samples);
 
 /// One self-contained page: no scripts, no links. Curve of certified accuracy against radius, per class, histogram of

@@ -14,10 +14,11 @@ constexpr size_t kMostLabels = 8;
 
 Plot curve_plot(double limit) { return {{0, limit, 66, 704}, {0, 1, 334, 34}, 720, 390}; }
 
-std::vector<double> correct_radii(const CertificationReport& report) {
+/// Ascending radii of the correct predictions: certified, or as executed.
+std::vector<double> correct_radii(const CertificationReport& report, double CertifiedSample::*radius_l2) {
   std::vector<double> radii;
   for (const CertifiedSample& sample : report.samples) {
-    if (is_correct(sample)) radii.push_back(sample.radius_l2);
+    if (is_correct(sample)) radii.push_back(sample.*radius_l2);
   }
   std::ranges::sort(radii);
   return radii;
@@ -76,14 +77,40 @@ std::string marks(const Plot& plot, const CertificationSummary& summary) {
 
 }  // namespace
 
+namespace {
+
+/// Squares for certificates, triangles pointing down for what is only known from above.
+std::string beside_marks(const Plot& plot, const CertificationReport& report) {
+  std::string out;
+  for (const Comparison& other : report.beside) {
+    for (const auto& [radius_l2, share] : other.accuracy) {
+      if (radius_l2 > plot.x.high) continue;
+      const double x = plot.x(radius_l2), y = plot.y(share);
+      const std::string shape = other.from_above ? fmt::format("M{:.1f} {:.1f}h10l-5 8z", x - 5, y - 4)
+                                                 : fmt::format("M{:.1f} {:.1f}h8v8h-8z", x - 4, y - 4);
+      out += fmt::format("<path class=\"{}\" d=\"{}\"><title>{}, {}: {}</title></path>\n",
+                         other.from_above ? "above" : "other", shape, escaped(other.name), radius(radius_l2),
+                         percent(share));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string accuracy_curve(const CertificationReport& report, const CertificationSummary& summary) {
   const Plot plot = curve_plot(radius_limit(report));
-  const std::string path = step_path(plot, correct_radii(report), report.samples.size());
+  const std::string path = step_path(plot, correct_radii(report, &CertifiedSample::radius_l2), report.samples.size());
   std::string body = fmt::format("<path class=\"area\" d=\"{}V{:.1f}H{:.1f}Z\"/>\n", path, plot.y.from, plot.x.from);
   body += y_axis(
       plot, ticks(0, 1, 5), [](double value) { return percent(value, 0); }, "certified accuracy");
   body += radius_axis(plot) + radius_axis_255(plot);
-  body += fmt::format("<path class=\"curve\" d=\"{}\"/>\n", path) + marks(plot, summary);
+  body += fmt::format("<path class=\"curve\" d=\"{}\"/>\n", path);
+  if (report.executed) {
+    const std::vector<double> executed = correct_radii(report, &CertifiedSample::executed_radius_l2);
+    body += fmt::format("<path class=\"executed\" d=\"{}\"/>\n", step_path(plot, executed, report.samples.size()));
+  }
+  body += marks(plot, summary) + beside_marks(plot, report);
   return svg(plot, "Certified accuracy against radius", body);
 }
 

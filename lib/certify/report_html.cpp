@@ -25,8 +25,10 @@ std::string headline(const CertificationReport& report, const CertificationSumma
   std::string out = "<dl class=\"figures\">\n";
   out += figure("images", count(summary.n), fmt::format("{} classes", count(std::ssize(report.class_names))));
   out += figure("clean accuracy", percent(summary.clean_accuracy), of_n(summary.clean_accuracy));
-  for (const auto& [radius_l2, share] : summary.certified) {
-    out += figure("certified at " + radius(radius_l2), percent(share), of_n(share));
+  for (size_t i = 0; i < summary.certified.size(); ++i) {
+    const auto& [radius_l2, share] = summary.certified[i];
+    const std::string executed = report.executed ? percent(summary.certified_executed[i]) + " as executed" : "";
+    out += figure("certified at " + radius(radius_l2), percent(share), report.executed ? executed : of_n(share));
   }
   out += figure("mean certified radius", decimal(summary.mean_certified_radius), "0 where the prediction is wrong");
   out += figure("Lipschitz bound", rounded_up(report.lipschitz_bound), "pixels in [0, 1] to logits");
@@ -34,7 +36,15 @@ std::string headline(const CertificationReport& report, const CertificationSumma
 }
 
 std::string curve_section(const CertificationReport& report, const CertificationSummary& summary) {
-  return "<h2>Certified accuracy against radius</h2>\n" + accuracy_curve(report, summary) +
+  std::string key = "<span><i class=\"certified\"></i>certified, real arithmetic</span>";
+  if (report.executed) key += "<span><i class=\"executed\"></i>certified, arithmetic as executed</span>";
+  for (const Comparison& other : report.beside) {
+    key +=
+        fmt::format("<span><i class=\"{}\"></i>{}</span>", other.from_above ? "above" : "other", escaped(other.name));
+  }
+  const bool more = report.executed || !report.beside.empty();
+  return "<h2>Certified accuracy against radius</h2>\n" + (more ? "<p class=\"key\">" + key + "</p>\n" : "") +
+         accuracy_curve(report, summary) + (more ? radius_table(report, summary) : "") +
          "<p class=\"caption\">The share of pictures that are classified correctly and certified for a radius larger "
          "than the one on the axis; the left end is the clean accuracy, the area under the curve is the mean certified "
          "radius. The upper axis counts the same radii in grey levels, 1/255 each.</p>\n";
@@ -93,8 +103,9 @@ constexpr const char* kMeaning =
     "prediction "
     "is right; it says nothing about changes of a larger norm, as most shifts, rotations and changes of light are, "
     "nor about pictures outside the test set, for which the shares above are estimates from a sample. It concerns the "
-    "picture as the network receives it, after cropping and resizing, and the network in real arithmetic: the rounding "
-    "errors of the arithmetic that ran are not part of the radius unless the settings say so. See "
+    "picture as the network receives it, after cropping and resizing. \"Certified\" is about the network in real "
+    "arithmetic; \"as executed\" covers the rounding errors of the arithmetic that ran, here and at every changed "
+    "picture. What attacks left standing is no certificate: it bounds the true robust accuracy from above. See "
     "docs/certificates.md.</p>\n";
 
 }  // namespace

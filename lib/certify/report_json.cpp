@@ -15,8 +15,12 @@ Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nul
 
 Json radii_json(const CertificationSummary& summary) {
   Json rows = Json::array();
-  for (const auto& [radius, accuracy] : summary.certified) {
-    rows.push_back({{"eps", number(radius)}, {"certified_accuracy", number(accuracy)}});
+  for (size_t i = 0; i < summary.certified.size(); ++i) {
+    const auto& [radius, accuracy] = summary.certified[i];
+    const bool executed = !summary.certified_executed.empty();
+    rows.push_back({{"eps", number(radius)},
+                    {"certified_accuracy", number(accuracy)},
+                    {"certified_accuracy_executed", executed ? number(summary.certified_executed[i]) : nullptr}});
   }
   return rows;
 }
@@ -46,6 +50,18 @@ Json layers_json(const CertificationReport& report) {
   return rows;
 }
 
+Json beside_json(const CertificationReport& report) {
+  Json rows = Json::array();
+  for (const Comparison& other : report.beside) {
+    Json radii = Json::array();
+    for (const auto& [radius, share] : other.accuracy) {
+      radii.push_back({{"eps", number(radius)}, {"accuracy", number(share)}});
+    }
+    rows.push_back({{"name", other.name}, {"from_above", other.from_above}, {"radii", std::move(radii)}});
+  }
+  return rows;
+}
+
 Json settings_json(const CertificationReport& report) {
   Json object = Json::object();
   for (const auto& [name, value] : report.settings) {
@@ -62,7 +78,8 @@ Json samples_json(const CertificationReport& report) {
                     {"name", sample.name},
                     {"label", sample.label},
                     {"predicted", sample.predicted},
-                    {"radius", number(sample.radius_l2)}});
+                    {"radius", number(sample.radius_l2)},
+                    {"executed_radius", report.executed ? number(sample.executed_radius_l2) : nullptr}});
   }
   return rows;
 }
@@ -77,10 +94,12 @@ std::string report_json(const CertificationReport& report, bool with_samples) {
   json["ties"] = summary.ties;
   json["radii"] = radii_json(summary);
   json["mean_certified_radius"] = number(summary.mean_certified_radius);
+  json["mean_executed_radius"] = report.executed ? number(summary.mean_executed_radius) : nullptr;
   json["lipschitz_bound"] = number(report.lipschitz_bound);
   json["network_bound"] = number(report.network_bound);
   json["classes"] = classes_json(report, summary);
   json["layers"] = layers_json(report);
+  json["beside"] = beside_json(report);
   json["settings"] = settings_json(report);
   if (with_samples) json["samples"] = samples_json(report);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

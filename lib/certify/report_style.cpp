@@ -34,13 +34,16 @@ svg .note tspan { font-weight: 600; }
 .axis { stroke: var(--muted); } .grid { stroke: var(--rule); }
 .drop { stroke: var(--muted); stroke-dasharray: 2 3; }
 .area { fill: var(--area); } .curve { fill: none; stroke: var(--main); stroke-width: 2; stroke-linejoin: round; }
+.executed { fill: none; stroke: var(--main); stroke-dasharray: 4 3; stroke-linejoin: round; }
+.above { fill: var(--wrong); } .other { fill: var(--light); stroke: var(--main); }
 .mark { fill: var(--paper); stroke: var(--main); stroke-width: 2; }
 rect.correct { fill: var(--main); } rect.wrong { fill: var(--wrong); }
 .key { display: flex; flex-wrap: wrap; gap: .2rem 1.5rem; font-size: .875rem; margin: .4rem 0; }
 .key i { display: inline-block; width: .75em; height: .75em; margin-right: .45em; border-radius: 1px;
   print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 i.certified, i.correct { background: var(--main); } i.clean { background: var(--light); }
-i.wrong { background: var(--wrong); }
+i.wrong, i.above { background: var(--wrong); } i.executed { background: none; height: 0; vertical-align: middle;
+  border-top: 2px dashed var(--main); width: 1.3em; } i.other { background: var(--light); }
 .scroll { overflow-x: auto; }
 .tall { max-height: 42rem; overflow-y: auto; border-bottom: 1px solid var(--rule); }
 .tall thead th { position: sticky; top: 0; background: var(--paper); }

@@ -38,6 +38,7 @@ void check_radii(const std::vector<double>& radii) {
 struct Counts {
   explicit Counts(const CertificationReport& report)
       : at_radius(report.radii.size()),
+        executed_at_radius(report.radii.size()),
         in_class(report.class_names.size()),
         class_correct(report.class_names.size()),
         class_certified(report.class_names.size()) {}
@@ -50,13 +51,17 @@ struct Counts {
     ++correct;
     ++class_correct[label];
     radius_sum += sample.radius_l2;
-    for (size_t i = 0; i < radii.size(); ++i) at_radius[i] += sample.radius_l2 > radii[i];
+    executed_sum += sample.executed_radius_l2;
+    for (size_t i = 0; i < radii.size(); ++i) {
+      at_radius[i] += sample.radius_l2 > radii[i];
+      executed_at_radius[i] += sample.executed_radius_l2 > radii[i];
+    }
     class_certified[label] += radii.empty() || sample.radius_l2 > radii.front();
   }
 
   int64_t correct = 0, ties = 0;
-  double radius_sum = 0;
-  std::vector<int64_t> at_radius, in_class, class_correct, class_certified;
+  double radius_sum = 0, executed_sum = 0;
+  std::vector<int64_t> at_radius, executed_at_radius, in_class, class_correct, class_certified;
 };
 
 }  // namespace
@@ -78,7 +83,9 @@ CertificationSummary summarise(const CertificationReport& report) {
   summary.mean_certified_radius = counts.radius_sum / static_cast<double>(summary.n);
   for (size_t i = 0; i < report.radii.size(); ++i) {
     summary.certified.emplace_back(report.radii[i], share(counts.at_radius[i], summary.n));
+    if (report.executed) summary.certified_executed.push_back(share(counts.executed_at_radius[i], summary.n));
   }
+  if (report.executed) summary.mean_executed_radius = counts.executed_sum / static_cast<double>(summary.n);
   for (size_t c = 0; c < report.class_names.size(); ++c) {
     summary.class_accuracy.push_back(share(counts.class_correct[c], counts.in_class[c]));
     summary.class_certified.push_back(share(counts.class_certified[c], counts.in_class[c]));

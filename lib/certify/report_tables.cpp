@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <map>
 #include <string_view>
+#include <vector>
 
 #include "certify/report_text.h"
 
@@ -48,6 +50,32 @@ std::string class_table(const CertificationReport& report, const CertificationSu
       "<th class=\"bars scale\"><span>0</span><span>50</span><span>100{}</span></th>",
       first_radius_title(report), "\u202f%");
   return table("classes", head, rows, report.class_names.size());
+}
+
+std::string radius_table(const CertificationReport& report, const CertificationSummary& summary) {
+  std::map<double, std::vector<std::string>> rows;
+  const size_t columns = 1 + (report.executed ? 1 : 0) + report.beside.size();
+  const auto put = [&](double radius_l2, size_t column, double share) {
+    rows.try_emplace(radius_l2, columns).first->second[column] = percent(share);
+  };
+  for (size_t i = 0; i < summary.certified.size(); ++i) {
+    put(summary.certified[i].first, 0, summary.certified[i].second);
+    if (report.executed) put(summary.certified[i].first, 1, summary.certified_executed[i]);
+  }
+  std::string head = "<th>radius</th><th class=\"n\">certified</th>";
+  if (report.executed) head += "<th class=\"n\">as executed</th>";
+  for (size_t i = 0; i < report.beside.size(); ++i) {
+    const Comparison& other = report.beside[i];
+    head += fmt::format("<th class=\"n\">{}{}</th>", other.from_above ? "at most: " : "", escaped(other.name));
+    for (const auto& [radius_l2, share] : other.accuracy) put(radius_l2, columns - report.beside.size() + i, share);
+  }
+  std::string body;
+  for (const auto& [radius_l2, cells] : rows) {
+    body += fmt::format("<tr><th scope=\"row\">{}</th>", radius(radius_l2));
+    for (const std::string& cell : cells) body += fmt::format("<td class=\"n\">{}</td>", cell);
+    body += "</tr>\n";
+  }
+  return table("radii", head, body, rows.size());
 }
 
 std::string layer_table(const CertificationReport& report) {

@@ -13,6 +13,9 @@ std::string first_radius_title(const CertificationReport& report);
 /// Every class with its clean and certified accuracy, as numbers and as bars.
 std::string class_table(const CertificationReport& report, const CertificationSummary& summary);
 
+/// Accuracy at every radius that anything is told for: certified, as executed, and what stands beside.
+std::string radius_table(const CertificationReport& report, const CertificationSummary& summary);
+
 std::string layer_table(const CertificationReport& report);
 std::string settings_table(const CertificationReport& report);
 

@@ -75,31 +75,6 @@ Tensor placed(const std::string& name, const Tensor& from, const Tensor& wanted,
   return stays ? host : backend.upload(host);
 }
 
-/// The builder trusts a description's sizes: refuse those that no tensor of the file bears out before it allocates.
-void check_sizes(const Description& description, const TensorFile& file) {
-  std::unordered_map<std::string, int64_t> widest;
-  for (const auto& [name, tensor] : file.tensors) {
-    int64_t largest = 0;
-    for (int64_t extent : tensor.shape().extents()) largest = std::max(largest, extent);
-    for (size_t dot = name.find('.'); dot < kLongestName; dot = name.find('.', dot + 1)) {
-      int64_t& known = widest[name.substr(0, dot)];
-      known = std::max(known, largest);
-    }
-  }
-  for (const NodeDescription& node : description.nodes) {
-    const auto found = widest.find(node.name);
-    for (const char* key : {"channels", "features", "kernel", "stride"}) {
-      const AttributeValue* value = node.attributes.find(key);
-      const bool windowless = std::string_view(key) == "channels" || std::string_view(key) == "features";
-      if (value == nullptr || !std::holds_alternative<int64_t>(*value)) continue;
-      if (found == widest.end() && !windowless) continue;  // pooling has no tensors
-      const int64_t size = std::get<int64_t>(*value), known = found == widest.end() ? 0 : found->second;
-      GSNET_CHECK(size <= known, fmt::format("layer '{}' has {} {}, but no tensor of its own is that large",
-                                             shown(node.name), key, size));
-    }
-  }
-}
-
 Model load_checked(const TensorFile& file, Backend& backend) {
   Model model;
   model.info = model_info(file.metadata);
@@ -157,6 +132,30 @@ Model load_model(const std::filesystem::path& path, Backend& backend) {
     return load_checked(file, backend);
   } catch (const Error& error) {
     throw Error(fmt::format("'{}' cannot be loaded as a model: {}", path.string(), error.what()));
+  }
+}
+
+void check_sizes(const Description& description, const TensorFile& file) {
+  std::unordered_map<std::string, int64_t> widest;
+  for (const auto& [name, tensor] : file.tensors) {
+    int64_t largest = 0;
+    for (int64_t extent : tensor.shape().extents()) largest = std::max(largest, extent);
+    for (size_t dot = name.find('.'); dot < kLongestName; dot = name.find('.', dot + 1)) {
+      int64_t& known = widest[name.substr(0, dot)];
+      known = std::max(known, largest);
+    }
+  }
+  for (const NodeDescription& node : description.nodes) {
+    const auto found = widest.find(node.name);
+    for (const char* key : {"channels", "features", "kernel", "stride"}) {
+      const AttributeValue* value = node.attributes.find(key);
+      const bool windowless = std::string_view(key) == "channels" || std::string_view(key) == "features";
+      if (value == nullptr || !std::holds_alternative<int64_t>(*value)) continue;
+      if (found == widest.end() && !windowless) continue;  // pooling has no tensors
+      const int64_t size = std::get<int64_t>(*value), known = found == widest.end() ? 0 : found->second;
+      GSNET_CHECK(size <= known, fmt::format("layer '{}' has {} {}, but no tensor of its own is that large",
+                                             shown(node.name), key, size));
+    }
   }
 }
 

@@ -30,6 +30,10 @@ void save_model(const std::filesystem::path& path, const Model& model);
 /// ours, a missing, superfluous or misshapen tensor, or a number that is not finite.
 Model load_model(const std::filesystem::path& path, Backend& backend);
 
+/// Throws Error for a layer with more channels or features, or a larger kernel or stride, than an extent of the tensors
+/// under its name: the builder trusts a description's sizes, so that files are held against them before it allocates.
+void check_sizes(const Description& description, const TensorFile& file);
+
 /// Puts tensors into the graph's state by name; every name of the state must be there, with its shape and kind (integer
 /// or real) and finite. `prefix` is put before the names looked for. Superfluous names under the prefix are an Error
 /// too. The graph is untouched when an Error is thrown.

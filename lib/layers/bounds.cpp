@@ -69,18 +69,12 @@ LayerBound matrix_norm_bound(const Tensor& w) {
   return sharpest(to_matrix(w, 0, rows, w.numel() / rows));
 }
 
-LayerBound conv_norm_bound(const Tensor& k, int64_t groups) {
-  const int64_t out = k.shape()[0] / groups, in = k.shape()[1], taps = k.shape()[2] * k.shape()[3];
+LayerBound block_norm_bound(const Tensor& blocks) {
+  const Shape& s = blocks.shape();
   LayerBound largest{UpperBound::proven(0), "zero"};
-  for (int64_t g = 0; g < groups; ++g) {
-    const Matrix w = to_matrix(k, g * out, out, in * taps);
-    LayerBound bound = sharpest(w);
-    bound.value = bound.value * UpperBound::proven(outward(std::sqrt(static_cast<double>(taps))));
-    Eigen::VectorXd columns = Eigen::VectorXd::Zero(in);  // sum over outputs and taps, an input channel each
-    for (int64_t i = 0; i < in; ++i) columns(i) = w.middleCols(i * taps, taps).cwiseAbs().sum();
-    const double linf = w.cwiseAbs().rowwise().sum().maxCoeff();
-    keep_sharper(bound, std::sqrt(columns.maxCoeff() * linf), "l1*linf");
-    if (bound.value.value() > largest.value.value()) largest = bound;
+  for (int64_t g = 0; g < s[0]; ++g) {
+    LayerBound bound = sharpest(to_matrix(blocks, g * s[1], s[1], s[2]));
+    if (bound.value.value() > largest.value.value()) largest = std::move(bound);
   }
   return largest;
 }

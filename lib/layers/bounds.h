@@ -9,10 +9,8 @@ namespace gsnet {
 /// near an isometry, sqrt(1 + |W'W - I|_F). Throws Error for elements that are not finite.
 LayerBound matrix_norm_bound(const Tensor& w);
 
-/// |J| of the zero-padded convolution by k (Co, Ci/g, Kh, Kw) with any stride and dilation: over the groups, the
-/// largest of the sharper of sqrt(l1 linf) of the absolute filter sums and sqrt(Kh Kw) times the norm of k as (out) x
-/// (in, h, w).
-LayerBound conv_norm_bound(const Tensor& k, int64_t groups);
+/// The same of a block-diagonal matrix given as its blocks (G, R, C): the largest.
+LayerBound block_norm_bound(const Tensor& blocks);
 
 /// Distance |w_i - w_j| of rows i and j of a matrix, rounded up.
 UpperBound row_distance(const Tensor& w, int64_t i, int64_t j);

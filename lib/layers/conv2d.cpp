@@ -6,7 +6,7 @@
 
 #include "autograd/ops.h"
 #include "core/error.h"
-#include "layers/bounds.h"
+#include "layers/conv_bounds.h"
 #include "layers/orthogonal/skew_weight.h"
 #include "layers/settings.h"
 
@@ -51,9 +51,17 @@ Cost Conv2d::cost(const Shape& x) const {
   return {static_cast<double>(y[1] * y[2]) * static_cast<double>(weights), weights + (has_bias_ ? y[0] : 0)};
 }
 
-LayerBound Conv2d::lipschitz(const Shape&) const {
+LayerBound Conv2d::lipschitz(const Shape& x) const {
   Tape tape(backend_, {});
-  return conv_norm_bound(backend_.download(weight_.use(tape).value), spec_.groups);
+  return conv_operator_bound(backend_.download(weight_.use(tape).value), {spec_, x[1], x[2]});
+}
+
+RoundingBound Conv2d::rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const {
+  Tape tape(backend_, {});
+  const Tensor w = backend_.download(weight_.use(tape).value);
+  const Shape y = output_shape(x[0]);
+  const UpperBound bias = has_bias_ ? bias_norm(backend_.download(bias_.value), y[1] * y[2]) : UpperBound::proven(0);
+  return product_rounding(arithmetic, w.numel() / w.shape()[0], conv_partial_norm_bound(w, spec_.groups), bias);
 }
 
 void Conv2d::visit(const std::string& path, Visitor& visitor) {

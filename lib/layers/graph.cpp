@@ -46,7 +46,7 @@ std::vector<Shape> Graph::input_shapes(const Node& node) const {
   return shapes;
 }
 
-Var Graph::forward(Tape& tape, const Var& x) {
+Var Graph::forward(Tape& tape, const Var& x, const Observer& observer) {
   const Shape& wanted = description_.input;
   bool fits = x.shape().rank() == wanted.rank() + 1;
   for (int i = 0; fits && i < wanted.rank(); ++i) fits = x.shape()[i + 1] == wanted[i];
@@ -66,6 +66,7 @@ Var Graph::forward(Tape& tape, const Var& x) {
       if (from >= 0 && --uses[static_cast<size_t>(from)] == 0) values[static_cast<size_t>(from)] = {};
     }
     values[i] = nodes_[i].module->forward(tape, in);
+    if (observer) observer(i, values[i].value);
     if (tape.mode().check_finite) {
       GSNET_CHECK(std::isfinite(backend_.sum_of_squares(values[i].value)),
                   fmt::format("the output of layer '{}' is not finite", nodes_[i].description.name));
@@ -131,6 +132,10 @@ void state_changed(Graph& graph) {
 LayerBound UnaryModule::bound(std::span<const UpperBound> in, std::span<const Shape> x) const {
   LayerBound own = lipschitz(x[0]);
   return {in[0] * own.value, std::move(own.method)};
+}
+
+RoundingBound Module::rounding(std::span<const Shape>, const Arithmetic&) const {
+  throw Error("no bound of its rounding errors is known");
 }
 
 Cost UnaryModule::cost(const Shape&) const { return {}; }

@@ -29,7 +29,9 @@ class Graph {
   const Shape& output() const { return nodes_.back().output; }
 
   /// x (N, C, H, W). Throws Error when it has another shape than the network's input.
-  Var forward(Tape& tape, const Var& x);
+  /// `observer` is called with the index and the output of every node.
+  using Observer = std::function<void(size_t node, const Tensor& output)>;
+  Var forward(Tape& tape, const Var& x, const Observer& observer = {});
   void visit(Visitor& visitor);
 
   /// Folds a value through the nodes: step(node, values of its inputs) gives the node's value; all are returned.

@@ -58,6 +58,12 @@ std::optional<Tensor> Linear::matrix() const {
 
 LayerBound Linear::lipschitz(const Shape&) const { return matrix_norm_bound(*matrix()); }
 
+RoundingBound Linear::rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const {
+  const UpperBound norm = lipschitz(x[0]).value;
+  const UpperBound bias = has_bias_ ? bias_norm(backend_.download(bias_.value), 1) : UpperBound::proven(0);
+  return product_rounding(arithmetic, x[0][0], norm, bias);
+}
+
 void Linear::visit(const std::string& path, Visitor& visitor) {
   weight_.visit(path + ".weight", visitor);
   if (has_bias_) visitor.parameter(path + ".bias", bias_);
@@ -82,6 +88,11 @@ Shape OrthogonalLinear::output_shape(const Shape& x) const {
 Cost OrthogonalLinear::cost(const Shape& x) const { return conv_->cost(Shape{x[0], 1, 1}); }
 
 LayerBound OrthogonalLinear::lipschitz(const Shape& x) const { return conv_->lipschitz(Shape{x[0], 1, 1}); }
+
+RoundingBound OrthogonalLinear::rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const {
+  const std::vector<Shape> map = {{x[0][0], 1, 1}};
+  return conv_->rounding(map, arithmetic);
+}
 
 void OrthogonalLinear::visit(const std::string& path, Visitor& visitor) { conv_->visit(path, visitor); }
 

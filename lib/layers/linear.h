@@ -21,6 +21,7 @@ class Linear final : public UnaryModule {
   Shape output_shape(const Shape& x) const override;
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;
+  RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
   std::optional<Tensor> matrix() const override;
   void visit(const std::string& path, Visitor& visitor) override;
 
@@ -44,6 +45,7 @@ class OrthogonalLinear final : public UnaryModule {
   Shape output_shape(const Shape& x) const override;
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;
+  RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
   void visit(const std::string& path, Visitor& visitor) override;
 
  private:

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "layers/resnet_cifar.h"
 
 namespace gsnet {
 namespace {
@@ -109,7 +110,8 @@ Description lipconvnet(const Attributes& settings, const Shape& input, int64_t c
 Description make_architecture(const std::string& name, const Attributes& settings, const Shape& input,
                               int64_t classes) {
   if (name == "lipconvnet") return lipconvnet(settings, input, classes);
-  throw Error(fmt::format("unknown architecture '{}'; known are lipconvnet", name));
+  if (is_resnet_cifar(name)) return resnet_cifar(name, settings, input, classes);
+  throw Error(fmt::format("unknown architecture '{}'; known are lipconvnet and resnet20, 32, 44, 56, 110", name));
 }
 
 }  // namespace gsnet

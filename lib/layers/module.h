@@ -12,6 +12,7 @@
 #include "core/bound.h"
 #include "core/random.h"
 #include "layers/description.h"
+#include "layers/rounding.h"
 
 namespace gsnet {
 
@@ -55,6 +56,9 @@ class Module {
   /// A bound for how far the output moves when input i moves by `in[i]` times a distance, for all i at once.
   /// Throws Error when none is known.
   virtual LayerBound bound(std::span<const UpperBound> in, std::span<const Shape> x) const = 0;
+  /// What executing the layer adds to the rounding errors of its inputs; |x|_2 is the sum over its inputs. Throws Error
+  /// when nothing is known.
+  virtual RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const;
   /// The matrix (O, I) row-major of a module that is x -> W x + b on flat inputs, as executed, on the host in double.
   virtual std::optional<Tensor> matrix() const { return std::nullopt; }
   virtual void visit(const std::string& path, Visitor& visitor) { (void)path, (void)visitor; }

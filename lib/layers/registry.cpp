@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "layers/conv2d.h"
 #include "layers/linear.h"
+#include "layers/norm.h"
 #include "layers/orthogonal/group_shuffle.h"
 #include "layers/simple.h"
 
@@ -52,6 +53,8 @@ constexpr Entry kTable[] = {
     {"pool", 1, plain<Pool>},
     {"flatten", 1, bare<Flatten>},
     {"space_to_depth", 1, plain<SpaceToDepth>},
+    {"batch_norm", 1, placed<BatchNorm>},
+    {"pad_channels", 1, plain<PadChannels>},
     {"add", 0, bare<Add>},
 };
 

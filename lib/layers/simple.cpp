@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <numeric>
 
 #include "autograd/ops.h"
 #include "core/error.h"
@@ -86,6 +87,12 @@ Cost Householder::cost(const Shape& x) const { return {0, x[0] / 2}; }
 
 void Householder::visit(const std::string& path, Visitor& visitor) { visitor.parameter(path + ".angle", angle_); }
 
+// Two products and a sum with a sine and a cosine, each good to a few units; which side of the mirror a pair is taken
+// to be on does not matter near it, where both results agree.
+RoundingBound Householder::rounding(std::span<const Shape>, const Arithmetic& arithmetic) const {
+  return {rounding_factor(arithmetic, 32)};
+}
+
 Var Relu::forward(Tape&, const Var& x) { return ops::relu(x); }
 
 Pool::Pool(const Attributes& attributes) : global_(attributes.flag("global", false)) {
@@ -125,6 +132,14 @@ LayerBound Pool::lipschitz(const Shape& x) const {
   return {UpperBound::proven(bound == 1 ? 1 : outward(bound, 1e-12)), "window overlap"};
 }
 
+// A norm sums what is not negative and a mean at most |window| numbers; each is off relatively.
+RoundingBound Pool::rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const {
+  const PoolSpec spec = at(x[0]);
+  if (spec.kind == PoolKind::max) return {};
+  const auto window = static_cast<double>(spec.kernel[0] * spec.kernel[1]);
+  return {rounding_factor(arithmetic, 2 * window + 4) * lipschitz(x[0]).value};
+}
+
 Var Flatten::forward(Tape&, const Var& x) { return ops::flatten(x); }
 
 SpaceToDepth::SpaceToDepth(const Attributes& attributes) : block_(attributes.integer("block", 2)) {
@@ -138,6 +153,26 @@ Shape SpaceToDepth::output_shape(const Shape& x) const {
   GSNET_CHECK(x.rank() == 3 && x[1] % block_ == 0 && x[2] % block_ == 0,
               fmt::format("{} does not divide into blocks of {} x {}", to_string(x), block_, block_));
   return {x[0] * block_ * block_, x[1] / block_, x[2] / block_};
+}
+
+PadChannels::PadChannels(const Attributes& attributes)
+    : before_(attributes.integer("before", 0)), after_(attributes.integer("after", 0)) {
+  attributes.allow_only({"before", "after"});
+  constexpr int64_t kMost = 65'536;
+  GSNET_CHECK(before_ >= 0 && before_ <= kMost && after_ >= 0 && after_ <= kMost,
+              fmt::format("before and after must be 0 … {}, got {} and {}", kMost, before_, after_));
+}
+
+Var PadChannels::forward(Tape&, const Var& x) {
+  const int64_t channels = x.shape()[1];
+  std::vector<int32_t> source(static_cast<size_t>(before_ + channels + after_), -1);
+  std::iota(source.begin() + before_, source.begin() + before_ + channels, 0);
+  return ops::map_channels(x, ChannelMap(channels, std::move(source)));
+}
+
+Shape PadChannels::output_shape(const Shape& x) const {
+  GSNET_CHECK(x.rank() == 3, fmt::format("needs an input (C, H, W), got {}", to_string(x)));
+  return x.with(0, before_ + x[0] + after_);
 }
 
 Var Add::forward(Tape&, std::span<const Var> x) {
@@ -157,6 +192,10 @@ LayerBound Add::bound(std::span<const UpperBound> in, std::span<const Shape>) co
   UpperBound sum = in[0];
   for (const UpperBound& more : in.subspan(1)) sum = sum + more;
   return {sum, "sum"};
+}
+
+RoundingBound Add::rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const {
+  return {rounding_factor(arithmetic, static_cast<double>(x.size()) - 1)};
 }
 
 }  // namespace gsnet

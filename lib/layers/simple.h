@@ -15,6 +15,8 @@ class MaxMin final : public UnaryModule {
   Var forward(Tape& tape, const Var& x) override;
   Shape output_shape(const Shape& x) const override;
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "sorting"}; }
+  /// Exact: numbers are moved and compared only.
+  RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
 
  private:
   MaxMinSpec spec_;
@@ -29,6 +31,8 @@ class GroupSort final : public UnaryModule {
   Var forward(Tape& tape, const Var& x) override;
   Shape output_shape(const Shape& x) const override;
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "sorting"}; }
+  /// Exact: numbers are moved and compared only.
+  RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
 
  private:
   int64_t size_;
@@ -45,6 +49,7 @@ class Householder final : public UnaryModule {
   Shape output_shape(const Shape& x) const override;
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "reflections"}; }
+  RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
   void visit(const std::string& path, Visitor& visitor) override;
 
  private:
@@ -59,6 +64,8 @@ class Relu final : public UnaryModule {
   Var forward(Tape& tape, const Var& x) override;
   Shape output_shape(const Shape& x) const override { return x; }
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "slope"}; }
+  /// Exact: numbers are moved and compared only.
+  RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
 };
 
 /// Settings: kind ("average", "l2", "max"), kernel, stride (kernel), padding, global (the whole map).
@@ -70,6 +77,7 @@ class Pool final : public UnaryModule {
   Var forward(Tape& tape, const Var& x) override;
   Shape output_shape(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;
+  RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
 
  private:
   PoolSpec at(const Shape& x) const;
@@ -84,6 +92,8 @@ class Flatten final : public UnaryModule {
   Var forward(Tape& tape, const Var& x) override;
   Shape output_shape(const Shape& x) const override { return {x.numel()}; }
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "isometry"}; }
+  /// Exact: numbers are moved and compared only.
+  RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
 };
 
 class SpaceToDepth final : public UnaryModule {
@@ -94,9 +104,28 @@ class SpaceToDepth final : public UnaryModule {
   Var forward(Tape& tape, const Var& x) override;
   Shape output_shape(const Shape& x) const override;
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "isometry"}; }
+  /// Exact: numbers are moved and compared only.
+  RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
 
  private:
   int64_t block_;
+};
+
+/// Channels of zeros before and after the input's, the shortcut of a residual network without parameters (He et al.,
+/// 2016, option A). Settings: before (0), after (0), up to 65,536.
+class PadChannels final : public UnaryModule {
+ public:
+  explicit PadChannels(const Attributes& attributes);
+  using UnaryModule::forward;
+  using UnaryModule::output_shape;
+  Var forward(Tape& tape, const Var& x) override;
+  Shape output_shape(const Shape& x) const override;
+  LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "isometry"}; }
+  /// Exact: numbers are moved and compared only.
+  RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
+
+ private:
+  int64_t before_, after_;
 };
 
 /// Sum of its inputs: residual and branching networks. Bound: the sum of theirs.
@@ -106,6 +135,7 @@ class Add final : public Module {
   Shape output_shape(std::span<const Shape> x) const override;
   Cost cost(std::span<const Shape>) const override { return {}; }
   LayerBound bound(std::span<const UpperBound> in, std::span<const Shape> x) const override;
+  RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
 };
 
 }  // namespace gsnet

@@ -5,7 +5,7 @@ namespace gsnet {
 Var Weight::use(Tape& tape) {
   uint64_t version = stored.version;
   for (const auto& link : chain_) version += link->version();
-  if (!tape.mode().training && kept_ && kept_version_ == version && !(tape.mode().record && stored.trainable)) {
+  if (!tape.mode().training && kept_ && kept_version_ == version && !tape.tracks(stored)) {
     return tape.input(kept_);
   }
   Var w = tape.use(stored);

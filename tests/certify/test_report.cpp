@@ -80,17 +80,35 @@ TEST_CASE("A summary refuses what cannot be", "[certify][report]") {
   CHECK_THROWS_AS(summarise(report), Error);
 }
 
+TEST_CASE("Executed radii and other methods' figures stand beside the certificates", "[certify][report]") {
+  CertificationReport report = hand_made();
+  report.executed = true;
+  for (CertifiedSample& sample : report.samples) sample.executed_radius_l2 = sample.radius_l2 / 2;
+  report.beside = {{"under <attack>", true, {{report.radii[0], 0.625}}}};
+  const CertificationSummary summary = summarise(report);
+  REQUIRE(summary.certified_executed.size() == report.radii.size());
+  for (size_t i = 0; i < report.radii.size(); ++i) CHECK(summary.certified_executed[i] <= summary.certified[i].second);
+  CHECK(summary.mean_executed_radius == Approx(summary.mean_certified_radius / 2));
+  const nlohmann::ordered_json json = nlohmann::ordered_json::parse(report_json(report, true));
+  CHECK(json["beside"][0]["radii"][0]["accuracy"] == 0.625);
+  CHECK(json["radii"][0]["certified_accuracy_executed"].is_number());
+  const std::string page = report_html(report);
+  CHECK_THAT(page, Catch::Contains("at most: under &lt;attack&gt;") && Catch::Contains("62.5"));
+  CHECK_THAT(page, Catch::Contains("as executed"));
+}
+
 TEST_CASE("The JSON has stable keys and full precision", "[certify][report]") {
   const std::string text = report_json(hand_made(), true);
   const auto json = nlohmann::ordered_json::parse(text);
   CHECK(keys(json) == std::vector<std::string>{"n", "clean_accuracy", "ties", "radii", "mean_certified_radius",
-                                               "lipschitz_bound", "network_bound", "classes", "layers", "settings",
-                                               "samples"});
-  CHECK(keys(json["radii"][0]) == std::vector<std::string>{"eps", "certified_accuracy"});
+                                               "mean_executed_radius", "lipschitz_bound", "network_bound", "classes",
+                                               "layers", "beside", "settings", "samples"});
+  CHECK(keys(json["radii"][0]) == std::vector<std::string>{"eps", "certified_accuracy", "certified_accuracy_executed"});
   CHECK(keys(json["classes"][0]) == std::vector<std::string>{"name", "n", "clean_accuracy", "certified_accuracy"});
   CHECK(keys(json["layers"][0]) ==
         std::vector<std::string>{"name", "type", "output", "parameters", "macs", "bound", "method"});
-  CHECK(keys(json["samples"][0]) == std::vector<std::string>{"index", "name", "label", "predicted", "radius"});
+  CHECK(keys(json["samples"][0]) ==
+        std::vector<std::string>{"index", "name", "label", "predicted", "radius", "executed_radius"});
   CHECK(json["radii"][0]["eps"].get<double>() == kEps);
   CHECK(json["lipschitz_bound"].get<double>() == 1.0 / 3);
   CHECK(json["network_bound"].is_null());

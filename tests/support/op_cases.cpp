@@ -135,6 +135,14 @@ void add_eltwise(std::vector<OpCase>& cases) {
   cases.push_back({"add_bias", {map(2, 5, 3, 3), {{5}}}, [](Tape&, const std::vector<Var>& v) {
                      return ops::add_bias(v[0], v[1]);
                    }});
+  cases.push_back({"scale_channels",
+                   {map(2, 5, 3, 3), {{5}}},
+                   [](Tape&, const std::vector<Var>& v) { return ops::scale_channels(v[0], v[1]); },
+                   0});
+  cases.push_back({"scale_channels, flat",
+                   {{{4, 6}}, {{6}}},
+                   [](Tape&, const std::vector<Var>& v) { return ops::scale_channels(v[0], v[1]); },
+                   1});
   for (const Pairing pairing : {Pairing::halves, Pairing::neighbours}) {
     for (const PairOrder order : {PairOrder::max_first, PairOrder::min_first}) {
       cases.push_back({std::string("maxmin ") + (pairing == Pairing::halves ? "halves" : "neighbours") +
@@ -200,6 +208,10 @@ void add_shapes(std::vector<OpCase>& cases) {
   pool("global average pool", {.kernel = {6, 5}, .stride = {6, 5}}, 0);
   pool("l2 pool", {.kind = PoolKind::l2}, -1);
   pool("max pool", {.kind = PoolKind::max, .kernel = {3, 3}, .stride = {2, 1}, .pad = {1, 1, 1, 1}}, -1);
+  cases.push_back({"sum_to_channels",
+                   {map(2, 3, 4, 4)},
+                   [](Tape&, const std::vector<Var>& v) { return ops::sum_to_channels(v[0]); },
+                   0});
   cases.push_back({"sum", {map(2, 3, 4, 4)}, [](Tape&, const std::vector<Var>& v) { return ops::sum(v[0]); }, 0});
   cases.push_back({"mean", {map(2, 3, 4, 4)}, [](Tape&, const std::vector<Var>& v) { return ops::mean(v[0]); }, 0});
 }

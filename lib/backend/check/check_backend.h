@@ -18,6 +18,7 @@ class CheckBackend final : public Backend {
   std::string description() const override;
   Device device() const override { return first_->device(); }
   DType dtype() const override { return first_->dtype(); }
+  Arithmetic arithmetic() const override { return first_->arithmetic(); }
   const std::shared_ptr<Allocator>& memory() const override { return first_->memory(); }
   void synchronise() override { first_->synchronise(); }
   Tensor upload(const Tensor& host) override { return first_->upload(host); }
@@ -52,6 +53,7 @@ class CheckBackend final : public Backend {
   void axpby(double alpha, const Tensor& x, double beta, const Tensor& z, Tensor& y) override;
   void scale(double alpha, const Tensor& x, Tensor& y) override;
   void add_bias(const Tensor& x, const Tensor& b, Tensor& y) override;
+  void scale_channels(const Tensor& x, const Tensor& a, Tensor& y) override;
   void maxmin(const MaxMinSpec& spec, const Tensor& x, Tensor& y) override;
   void maxmin_backward(const MaxMinSpec& spec, const Tensor& x, const Tensor& dy, Tensor& dx) override;
   void group_sort(int64_t size, const Tensor& x, Tensor& y) override;
@@ -68,6 +70,7 @@ class CheckBackend final : public Backend {
   void sum_to_channels(const Tensor& x, Tensor& y) override;
   void sum(const Tensor& x, Tensor& y) override;
   double sum_of_squares(const Tensor& x) override;
+  std::vector<double> sample_norms(const Tensor& x) override { return first_->sample_norms(x); }
   void cross_entropy(const CrossEntropySpec& spec, const Tensor& z, const Tensor& labels, Tensor& loss,
                      Tensor& p) override;
   void cross_entropy_backward(const Tensor& p, const Tensor& labels, const Tensor& dloss, Tensor& dz) override;

@@ -116,6 +116,10 @@ void CheckBackend::add_bias(const Tensor& x, const Tensor& b, Tensor& y) {
   both("add_bias", [&](Backend& on, Arguments& the) { on.add_bias(the.in(x), the.in(b), the.out(y)); });
 }
 
+void CheckBackend::scale_channels(const Tensor& x, const Tensor& a, Tensor& y) {
+  both("scale_channels", [&](Backend& on, Arguments& the) { on.scale_channels(the.in(x), the.in(a), the.out(y)); });
+}
+
 void CheckBackend::maxmin(const MaxMinSpec& spec, const Tensor& x, Tensor& y) {
   both("maxmin", [&](Backend& on, Arguments& the) { on.maxmin(spec, the.in(x), the.out(y)); });
 }

@@ -26,6 +26,11 @@ std::string CpuBackend::description() const {
   return fmt::format("{}, {}, {} threads", conv_library_version(), series_->kernels->name, threads());
 }
 
+// Runs of output channels of two lengths may be summed in differently many parts; so may the edges of a product.
+Arithmetic CpuBackend::arithmetic() const {
+  return {.unit_roundoff = 0x1p-24, .roundings_per_product = series_->kernels->fused ? 1 : 2, .orders = 2};
+}
+
 void CpuBackend::conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) {
   convs_->forward(x, w, bias, spec, y);
 }

@@ -18,6 +18,7 @@ class CpuBackend final : public host::HostBackend<float> {
 
   std::string name() const override { return "cpu"; }
   std::string description() const override;
+  Arithmetic arithmetic() const override;
 
   void conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) override;
   void conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) override;

@@ -6,6 +6,7 @@ namespace gsnet::cpu {
 
 const SeriesKernels& series_kernels_avx2() {
   static constexpr SeriesKernels kernels = {"AVX2",
+                                            true,
                                             isa_avx2::kVector,
                                             isa_avx2::kLargestRun,
                                             isa_avx2::load_block,

@@ -6,6 +6,7 @@ namespace gsnet::cpu {
 
 const SeriesKernels& series_kernels_avx512() {
   static constexpr SeriesKernels kernels = {"AVX-512",
+                                            true,
                                             isa_avx512::kVector,
                                             isa_avx512::kLargestRun,
                                             isa_avx512::load_block,

@@ -65,6 +65,7 @@ struct GradientStep {
 
 struct SeriesKernels {
   const char* name;
+  bool fused;           ///< multiply-adds round once
   int64_t vector;       ///< floats in one
   int64_t largest_run;  ///< of output channels
 

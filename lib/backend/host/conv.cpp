@@ -134,7 +134,7 @@ void HostConv<T>::conv_exp_backward(const Tensor& x, const Tensor& k, const Seri
   const auto c = [&](int i) { return spec.coefficients[static_cast<size_t>(i)]; };
   std::vector<Tensor> powers = {x};
   powers.insert(powers.end(), saved.tensors.begin(), saved.tensors.end());
-  while (static_cast<int>(powers.size()) < degree) {
+  while (dk != nullptr && static_cast<int>(powers.size()) < degree) {
     Tensor next = this->empty_like(x);
     this->conv2d(powers.back(), k, nullptr, conv, next);
     powers.push_back(next);

@@ -144,6 +144,19 @@ void HostEltwise<T>::add_bias(const Tensor& x, const Tensor& b, Tensor& y) {
 }
 
 template <class T>
+void HostEltwise<T>::scale_channels(const Tensor& x, const Tensor& a, Tensor& y) {
+  const auto [pixels, channels] = pixels_of(x);
+  const T* scale = a.data<T>();
+  parallel_for(this->threads(), pixels, channels, [&, channels = channels](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      const T* from = x.data<T>() + p * channels;
+      T* to = y.data<T>() + p * channels;
+      for (int64_t c = 0; c < channels; ++c) to[c] = scale[c] * from[c];
+    }
+  });
+}
+
+template <class T>
 void HostEltwise<T>::maxmin(const MaxMinSpec& spec, const Tensor& x, Tensor& y) {
   const auto [pixels, channels] = pixels_of(x);
   const bool max_first = spec.order == PairOrder::max_first;

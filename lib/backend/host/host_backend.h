@@ -3,6 +3,7 @@
 // declared and compiled by itself.
 #pragma once
 
+#include <limits>
 #include "backend/backend.h"
 
 namespace gsnet::host {
@@ -16,6 +17,7 @@ class HostMemory : public Backend {
 
   Device device() const override { return {}; }
   DType dtype() const override { return dtype_of<T>(); }
+  Arithmetic arithmetic() const override { return {.unit_roundoff = std::numeric_limits<T>::epsilon() / 2}; }
   const std::shared_ptr<Allocator>& memory() const override { return memory_; }
   void synchronise() override {}
   Tensor upload(const Tensor& host) override;
@@ -96,6 +98,7 @@ class HostEltwise : public HostKernelNorm<T> {
   void axpby(double alpha, const Tensor& x, double beta, const Tensor& z, Tensor& y) override;
   void scale(double alpha, const Tensor& x, Tensor& y) override;
   void add_bias(const Tensor& x, const Tensor& b, Tensor& y) override;
+  void scale_channels(const Tensor& x, const Tensor& a, Tensor& y) override;
   void maxmin(const MaxMinSpec& spec, const Tensor& x, Tensor& y) override;
   void maxmin_backward(const MaxMinSpec& spec, const Tensor& x, const Tensor& dy, Tensor& dx) override;
   void group_sort(int64_t size, const Tensor& x, Tensor& y) override;
@@ -136,6 +139,7 @@ class HostTraining : public HostPool<T> {
   void sum_to_channels(const Tensor& x, Tensor& y) override;
   void sum(const Tensor& x, Tensor& y) override;
   double sum_of_squares(const Tensor& x) override;
+  std::vector<double> sample_norms(const Tensor& x) override;
 
   void cross_entropy(const CrossEntropySpec& spec, const Tensor& z, const Tensor& labels, Tensor& loss,
                      Tensor& p) override;

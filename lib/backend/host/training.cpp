@@ -78,6 +78,21 @@ double HostTraining<T>::sum_of_squares(const Tensor& x) {
 }
 
 template <class T>
+std::vector<double> HostTraining<T>::sample_norms(const Tensor& x) {
+  const int64_t samples = x.shape()[0], each = samples == 0 ? 0 : x.numel() / samples;
+  std::vector<double> norms(static_cast<size_t>(samples));
+  parallel_for(this->threads(), samples, each, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      const T* from = x.data<T>() + n * each;
+      double sum = 0;
+      for (int64_t i = 0; i < each; ++i) sum += static_cast<double>(from[i]) * static_cast<double>(from[i]);
+      norms[static_cast<size_t>(n)] = std::sqrt(sum);
+    }
+  });
+  return norms;
+}
+
+template <class T>
 void HostTraining<T>::cross_entropy(const CrossEntropySpec& spec, const Tensor& z, const Tensor& labels, Tensor& loss,
                                     Tensor& p) {
   const int64_t samples = z.shape()[0], classes = z.shape()[1];

@@ -57,6 +57,14 @@ LayerBound GroupShuffleConv::lipschitz(const Shape& x) const {
   return bound;
 }
 
+RoundingBound GroupShuffleConv::rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const {
+  const RoundingBound first = spatial_->rounding(x, arithmetic);
+  if (!mixing_) return first;
+  const std::vector<Shape> between = {spatial_->output_shape(x[0])};
+  return chained(first, spatial_->lipschitz(x[0]).value, spatial_->offset(x[0]), mixing_->rounding(between, arithmetic),
+                 mixing_->lipschitz(between[0]).value);
+}
+
 void GroupShuffleConv::visit(const std::string& path, Visitor& visitor) {
   spatial_->visit(path + ".conv1", visitor);
   if (mixing_) mixing_->visit(path + ".conv2", visitor);

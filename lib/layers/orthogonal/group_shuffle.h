@@ -22,6 +22,7 @@ class GroupShuffleConv final : public UnaryModule {
   Shape output_shape(const Shape& x) const override { return spatial_->output_shape(x); }
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;
+  RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
   void visit(const std::string& path, Visitor& visitor) override;
 
  private:

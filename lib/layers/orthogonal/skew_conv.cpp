@@ -8,9 +8,13 @@
 #include "autograd/ops.h"
 #include "core/error.h"
 #include "layers/bounds.h"
+#include "layers/conv_bounds.h"
 
 namespace gsnet {
 namespace {
+
+/// An expansion of the series below this is not worth a sharper and dearer bound of |J|.
+constexpr double kHarmlessExpansion = 1e-6;
 
 SeriesForm series_from(const Attributes& attributes, const std::string& prefix, SeriesForm form) {
   if (attributes.find(prefix + "_series") != nullptr) {
@@ -156,20 +160,57 @@ Tensor SkewConv::evaluation_kernel() const {
   return kernel_.use(tape).value;
 }
 
-LayerBound SkewConv::lipschitz(const Shape&) const {
+Tensor SkewConv::executed_exponential(const Tensor& k) const {
+  const int64_t m = inner_ / spec_.groups;
+  Tensor e = backend_.empty({spec_.groups, m, m});
+  backend_.matrix_exp(backend_.upload(k).view({spec_.groups, m, m}), e);
+  return backend_.download(e);
+}
+
+/// The sharpest bound of |J|.
+LayerBound SkewConv::operator_bound(const Tensor& k, const Shape& x) const {
+  const Shape y = output_shape(x);
+  const int64_t pad = spec_.kernel / 2;
+  return conv_operator_bound(k, {{.pad = {pad, pad, pad, pad}, .groups = spec_.groups}, y[1], y[2]});
+}
+
+LayerBound SkewConv::lipschitz(const Shape& x) const {
   const Tensor k = backend_.download(evaluation_kernel());
   if (spec_.kernel == 1) {
-    const int64_t m = inner_ / spec_.groups;
-    Tensor e = backend_.empty({spec_.groups, m, m});
-    backend_.matrix_exp(backend_.upload(k).view({spec_.groups, m, m}), e);
-    LayerBound bound = conv_norm_bound(backend_.download(e).view({inner_, m, 1, 1}), spec_.groups);
+    LayerBound bound = block_norm_bound(executed_exponential(k));
     bound.method = "exp of a skew matrix, " + bound.method;
     return bound;
   }
-  const LayerBound radius = conv_norm_bound(k, spec_.groups);
-  return {series_bound(evaluate_series_.coefficients, radius.value),
-          fmt::format("{} degree {}, |J| <= {:.4g} by {}", to_string(spec_.evaluate.family), spec_.evaluate.degree,
-                      radius.value.value(), radius.method)};
+  LayerBound radius = conv_norm_bound(k, spec_.groups);
+  UpperBound stretch = series_bound(evaluate_series_.coefficients, radius.value);
+  if (stretch.value() > 1 + kHarmlessExpansion) {
+    radius = operator_bound(k, x);
+    stretch = stretch.min(series_bound(evaluate_series_.coefficients, radius.value));
+  }
+  return {stretch, fmt::format("{} degree {}, |J| <= {:.4g} by {}", to_string(spec_.evaluate.family),
+                               spec_.evaluate.degree, radius.value.value(), radius.method)};
+}
+
+UpperBound SkewConv::offset(const Shape& x) const {
+  if (!spec_.bias) return UpperBound::proven(0);
+  const Shape y = output_shape(x);
+  return bias_norm(backend_.download(bias_.value), y[1] * y[2]);
+}
+
+RoundingBound SkewConv::rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const {
+  const Tensor k = backend_.download(evaluation_kernel());
+  const int64_t products = inner_ / spec_.groups * spec_.kernel * spec_.kernel;
+  RoundingBound error;
+  if (spec_.kernel == 1) {
+    const UpperBound norm = block_norm_bound(executed_exponential(k)).value;
+    error = product_rounding(arithmetic, products, norm, UpperBound::proven(0));
+  } else {
+    error = series_rounding(arithmetic, evaluate_series_.coefficients, products, operator_bound(k, x[0]).value,
+                            conv_partial_norm_bound(k, spec_.groups));
+  }
+  if (!spec_.bias) return error;
+  const UpperBound norm = lipschitz(x[0]).value + error.relative;
+  return error + bias_rounding(arithmetic, norm, offset(x[0]) + error.absolute);
 }
 
 void SkewConv::visit(const std::string& path, Visitor& visitor) {

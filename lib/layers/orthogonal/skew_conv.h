@@ -51,16 +51,22 @@ class SkewConv final : public UnaryModule {
   Shape output_shape(const Shape& x) const override;
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;
+  RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
   void visit(const std::string& path, Visitor& visitor) override;
 
   /// Channels of the square operator inside: the larger of input (after space-to-depth) and output.
   int64_t inner_channels() const { return inner_; }
   /// The kernel J is made of, as evaluation uses it: (C, C/g, k, k).
   Tensor evaluation_kernel() const;
+  /// |f(0)| for inputs of this shape: the norm of the bias as a map.
+  UpperBound offset(const Shape& x) const;
 
  private:
   Var exponential(Tape& tape, const Var& x);
   Var small_exponential(Tape& tape, const Var& x, const Var& k);
+  /// exp(K) of a 1 x 1 kernel as executed, on the host: (groups, m, m).
+  Tensor executed_exponential(const Tensor& k) const;
+  LayerBound operator_bound(const Tensor& k, const Shape& x) const;
   const SeriesSpec& series(bool training) const { return training ? train_series_ : evaluate_series_; }
 
   SkewConvSpec spec_;

@@ -1,0 +1,227 @@
+// gsnet attack
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "apps/attack_report.h"
+#include "apps/command.h"
+#include "apps/console.h"
+#include "apps/data_source.h"
+#include "apps/options.h"
+#include "certify/lipschitz_search.h"
+#include "certify/margin.h"
+#include "data/corruption.h"
+#include "io/model_file.h"
+
+namespace gsnet::apps {
+namespace {
+
+constexpr int64_t kLipschitzStarts = 64;
+
+std::vector<std::string> parse_battery(const std::string& text) {
+  std::vector<std::string> names;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    names.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+    try {
+      find_attack(names.back());
+    } catch (const Error& error) {
+      throw UsageError(error.what());
+    }
+    if (std::ranges::count(names, names.back()) > 1)
+      throw UsageError(fmt::format("--battery names {} twice", names.back()));
+  }
+  return names;
+}
+
+/// The first `count` pictures, pixels in [0, 1].
+Pixels read_pictures(const data::Dataset& dataset, int64_t count) {
+  const data::PictureShape shape = dataset.picture();
+  const int64_t plane = int64_t{shape.height} * shape.width;
+  Pixels pictures(count, shape.numel());
+  std::vector<uint8_t> bytes(static_cast<size_t>(shape.numel()));
+  for (int64_t n = 0; n < count; ++n) {
+    dataset.read(n, bytes);
+    for (int64_t c = 0; c < shape.channels; ++c) {
+      for (int64_t p = 0; p < plane; ++p) {
+        const auto from = static_cast<size_t>(p * shape.channels + c), to = static_cast<size_t>(c * plane + p);
+        pictures[n][to] = static_cast<float>(bytes[from] / 255.0);
+      }
+    }
+  }
+  return pictures;
+}
+
+/// The first `limit` pictures (0: all), with what the report says of them.
+Pixels open_pictures(const Model& model, const data::Dataset& dataset, int64_t limit, AttackReport& report) {
+  const data::PictureShape shape = dataset.picture();
+  const Shape wanted = model.graph->input();
+  GSNET_CHECK((wanted == Shape{shape.channels, shape.height, shape.width}),
+              fmt::format("the model takes pictures of {}, the data has ({}, {}, {})", to_string(wanted),
+                          shape.channels, shape.height, shape.width));
+  const int64_t count = limit == 0 ? dataset.size() : std::min(limit, dataset.size());
+  for (int64_t n = 0; n < count; ++n) {
+    report.labels.push_back(dataset.label(n));
+    report.names.push_back(dataset.name(n));
+  }
+  return read_pictures(dataset, count);
+}
+
+/// "none", "all", or kinds with or without a severity: "jpeg,occlusion:5".
+std::vector<data::CorruptionSpec> parse_corruptions(const std::string& text, uint64_t seed) {
+  std::vector<std::string> names;
+  for (size_t begin = 0; text != "none" && text != "all" && begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    names.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  if (text == "all") names.assign(data::corruption_names().begin(), data::corruption_names().end());
+  std::vector<data::CorruptionSpec> specs;
+  try {
+    for (const std::string& name : names) {
+      const bool one = name.find(':') != std::string::npos;
+      for (int severity = 1; severity <= (one ? 1 : 5); ++severity)
+        specs.push_back(data::parse_corruption(one ? name : fmt::format("{}:{}", name, severity), seed));
+    }
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+  return specs;
+}
+
+void corrupt(const std::vector<data::CorruptionSpec>& specs, const std::shared_ptr<const data::Dataset>& dataset,
+             AttackTarget& target, const Pixels& pictures, ProgressLine& progress, AttackReport& report) {
+  for (const data::CorruptionSpec& spec : specs) {
+    progress.show(to_string(spec));
+    const auto number = static_cast<int>(report.spec.attacks.size() + report.corruptions.size());
+    const Pixels given = read_pictures(*data::corrupted(dataset, spec), pictures.count());
+    const int64_t right =
+        judge_given(target, pictures, report.labels, given, number, report.spec.batch, report.battery);
+    const double count = std::max<double>(1, static_cast<double>(pictures.count()));
+    report.corruptions.push_back({to_string(spec), static_cast<double>(right) / count});
+  }
+}
+
+/// Certificates of the very pictures that were attacked. Attacks run in the machine's arithmetic, so that only a
+/// picture broken within its executed radius refutes anything.
+void certify_pictures(const Model& model, const AttackTarget& target, const Pixels& pictures, AttackReport& report) {
+  const MarginGeometry geometry(*model.graph);
+  const UpperBound scale = input_scale(model.info.stddev);
+  const std::vector<LogitError> errors = target.rounding_errors(pictures, report.spec.batch);
+  std::vector<double> executed;
+  for (int64_t n = 0; n < report.battery.clean_logits.count(); ++n) {
+    const auto at = static_cast<size_t>(n);
+    const Certificate certificate = certify(report.battery.clean_logits[n], geometry, scale, &errors[at]);
+    const bool right = certificate.predicted == report.labels[at];
+    report.certified_l2.push_back(right ? certificate.radius_l2 : 0);
+    executed.push_back(right ? certificate.executed_radius_l2 : 0);
+  }
+  report.lipschitz_bound = (geometry.network() * scale).value();
+  report.violations = broken_certificates(report.battery, executed);
+}
+
+constexpr const char* kUsage =
+    "attack MODEL --data DIR [--eps LIST] [--battery LIST] [--limit N] [--json FILE] [--save FILE]";
+constexpr const char* kAbout =
+    "Looks for pictures within an L2 radius (pixels in [0, 1]) that the model takes for another class, and holds\n"
+    "what it finds against the certificates: certified <= under attack <= clean. A certified picture that breaks\n"
+    "is a failure, exit code 1. Attacks run in the order given, each on the pictures that survive.";
+
+void add_options(Options& options) {
+  options.positional("MODEL", "a model file")
+      .value("data", "data set: a path, or glyphs")
+      .value("split", "train or test", "test")
+      .value("limit", "the first N pictures only; 0: all", "1000")
+      .value("norm", "l2, the only one there is", "l2")
+      .value("eps", "radii, separated by commas", "36/255")
+      .value("battery", "attacks, separated by commas", "pgd,apgd-ce,apgd-t,fab-t,square")
+      .value("corruptions", "common corruptions besides: all, or a list such as jpeg,occlusion:5", "none")
+      .value("steps", "gradient steps a run", "100")
+      .value("restarts", "runs of pgd a picture", "10")
+      .value("targets", "rival classes that apgd-t and fab-t try", "9")
+      .value("queries", "evaluations of square a picture", "5000")
+      .value("seed", "of all random starts", "1")
+      .value("batch", "pictures at a time", "128")
+      .value("json", "file for the figures as JSON; - for standard output")
+      .value("save", "safetensors file for the pictures that were found")
+      .machine();
+}
+
+BatterySpec battery_spec(const Options& options) {
+  if (options.text("norm") != "l2")
+    throw UsageError(fmt::format("--norm {}: only l2 is there, certificates are in L2", options.text("norm")));
+  BatterySpec spec;
+  spec.attacks = parse_battery(options.text("battery"));
+  spec.radii = parse_radii(options.text("eps"));
+  spec.attack.steps = static_cast<int>(options.integer("steps", 1, 100'000));
+  spec.attack.restarts = static_cast<int>(options.integer("restarts", 1, 10'000));
+  spec.attack.targets = static_cast<int>(options.integer("targets", 1, 100'000));
+  spec.attack.queries = static_cast<int>(options.integer("queries", 1, 10'000'000));
+  spec.batch = options.integer("batch", 1, 100'000);
+  spec.key = RandomKey(static_cast<uint64_t>(options.integer("seed", 0, int64_t{1} << 62)));
+  return spec;
+}
+
+}  // namespace
+
+int attack_command(const std::vector<std::string>& arguments) {
+  Options options(kUsage, kAbout);
+  add_options(options);
+  if (!options.parse(arguments)) return 0;
+  if (!options.given("data")) throw UsageError("attack needs --data DIR");
+  AttackReport report;
+  report.spec = battery_spec(options);
+  const auto corruptions = parse_corruptions(options.text("corruptions"),
+                                             static_cast<uint64_t>(options.integer("seed", 0, int64_t{1} << 62)));
+  const int64_t limit = options.integer("limit", 0, int64_t{1} << 40);
+  const data::Split split = parse_split(options.text("split"));
+  const std::unique_ptr<Backend> backend = make_backend(options.backend());
+  const Model model = io::load_model(options.text("MODEL"), *backend);
+  const Shape input = model.graph->input();
+  const auto dataset =
+      open_named(options.text("data"), split, input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000);
+  const Pixels pictures = open_pictures(model, *dataset, limit, report);
+  AttackTarget target(model);
+  const Stopwatch watch;
+  ProgressLine progress;
+  report.battery = run_battery(target, pictures, report.labels, report.spec,
+                               [&](const std::string& name, double radius, int64_t done, int64_t total) {
+                                 progress.show(fmt::format("{} at {:.4g}: {} of {} survivors, {}", name, radius, done,
+                                                           total, clock_text(watch.seconds())));
+                               });
+  corrupt(corruptions, dataset, target, pictures, progress, report);
+  certify_pictures(model, target, pictures, report);
+  progress.show("Lipschitz constant", true);
+  std::vector<int64_t> starts;
+  for (int64_t n = 0; n < std::min(kLipschitzStarts, pictures.count()); ++n) starts.push_back(n);
+  report.lipschitz_found = lipschitz_search(target, pictures.at(starts), report.spec.key, {}).quotient.value;
+  progress.clear();
+  report.settings = {{"model", options.text("MODEL")},
+                     {"data", options.text("data")},
+                     {"split", options.text("split")},
+                     {"norm", "l2"},
+                     {"corruptions", options.text("corruptions")},
+                     {"steps", options.text("steps")},
+                     {"restarts", options.text("restarts")},
+                     {"targets", options.text("targets")},
+                     {"queries", options.text("queries")},
+                     {"seed", options.text("seed")},
+                     {"batch", options.text("batch")},
+                     {"backend", backend->name()},
+                     {"machine", backend->description()},
+                     {"precision", to_string(backend->dtype())},
+                     {"seconds", fmt::format("{:.1f}", watch.seconds())},
+                     {"gsnet", GSNET_VERSION}};
+  const std::string json = attack_json(report) + "\n";
+  const bool to_stdout = options.text("json") == "-";
+  fmt::print("{}", to_stdout ? json : attack_table(report));
+  if (options.given("json") && !to_stdout) io::write_atomically(options.text("json"), json);
+  if (options.given("save")) io::write_safetensors(options.text("save"), broken_pictures(report, input));
+  const std::string violation = violation_text(report);
+  GSNET_CHECK(violation.empty(), violation);
+  return 0;
+}
+
+}  // namespace gsnet::apps
