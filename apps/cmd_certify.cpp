@@ -77,6 +77,7 @@ int certify_command(const std::vector<std::string>& arguments) {
   options.positional("MODEL", "a model file")
       .value("data", "data set: a path, or glyphs")
       .value("split", "train or test", "test")
+      .value("corruption", "a common corruption of the pictures, such as jpeg:3 (docs/attacks.md)")
       .value("limit", "the first N pictures only; 0: all", "0")
       .value("radii", "L2 radii, separated by commas", "36/255,72/255,108/255,1")
       .value("beside", "JSON files of gsnet attack and gsnet smooth on the same pictures, to be shown too")
@@ -95,8 +96,9 @@ int certify_command(const std::vector<std::string>& arguments) {
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
   const Shape input = model.graph->input();
-  const auto dataset =
-      open_named(options.text("data"), split, input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000);
+  const auto dataset = open_corrupted(
+      open_named(options.text("data"), split, input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000),
+      options.text("corruption"), 0);
   report.executed = options.text("arithmetic") != "real";
   const EvaluateSpec spec{.limit = options.integer("limit", 0, int64_t{1} << 40),
                           .batch = options.integer("batch", 1, 100'000),
@@ -115,13 +117,14 @@ int certify_command(const std::vector<std::string>& arguments) {
   }
   const MarginGeometry geometry(*model.graph);
   report.title = "Certified robustness of " + std::filesystem::path(options.text("MODEL")).filename().string();
-  report.class_names = model.info.class_names;
+  report.class_names = model.info.class_names.empty() ? dataset->class_names() : model.info.class_names;
   report.network_bound = geometry.network().value();
   report.lipschitz_bound = (geometry.network() * input_scale(model.info.stddev)).value();
   report.layers = layer_rows(*model.graph);
   report.settings = {{"model", options.text("MODEL")},
                      {"data", options.text("data")},
                      {"split", options.text("split")},
+                     {"corruption", options.text("corruption").empty() ? "none" : options.text("corruption")},
                      {"images", std::to_string(outcomes.size())},
                      {"backend", backend->name()},
                      {"machine", backend->description()},

@@ -35,7 +35,7 @@ def gsnet(options, settings):
 def peer(options, mode):
     command = [str(HERE / "peers" / "run.sh"), "--depth", str(options.depth), "--conv", options.conv, "--width", str(options.width),
                "--classes", "10", "--batch", str(options.batch), "--mode", mode, "--variant", options.variant, "--threads",
-               str(options.threads), "--seconds", str(options.seconds), "--repeats", "1", "--json"]
+               str(options.threads), "--seconds", str(options.seconds), "--repeats", "2", "--json"]
     out = subprocess.run(command, check=True, capture_output=True, text=True, env=dict(os.environ, PYTHON=options.python)).stdout
     return json.loads(out.strip().splitlines()[-1])
 
