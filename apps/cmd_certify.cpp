@@ -45,6 +45,12 @@ void add_pictures(CertificationReport& report, const data::Dataset& dataset) {
   }
 }
 
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code code;
+  std::filesystem::create_directories(folder, code);
+  GSNET_CHECK(!code, fmt::format("{}: cannot make the report's folder: {}", folder.string(), code.message()));
+}
+
 std::string radius_name(double radius) {
   const double pixels = radius * 255;
   if (std::abs(pixels - std::round(pixels)) < 1e-6) return fmt::format("{:.0f}/255", pixels);
@@ -93,6 +99,7 @@ int certify_command(const std::vector<std::string>& arguments) {
   CertificationReport report;
   report.radii = parse_radii(options.text("radii"));
   const data::Split split = parse_split(options.text("split"));
+  if (options.given("report")) make_folder(options.text("report"));  // now, not after an hour
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
   const Shape input = model.graph->input();
@@ -146,9 +153,6 @@ int certify_command(const std::vector<std::string>& arguments) {
   if (options.given("report")) {
     add_pictures(report, *dataset);
     const std::filesystem::path folder = options.text("report");
-    std::error_code code;
-    std::filesystem::create_directories(folder, code);
-    GSNET_CHECK(!code, fmt::format("{}: cannot make the report's folder: {}", folder.string(), code.message()));
     io::write_atomically(folder / "report.json", report_json(report, true) + "\n");
     io::write_atomically(folder / "report.html", report_html(report));
     if (!to_stdout) fmt::print("report                  {}\n", (folder / "report.html").string());

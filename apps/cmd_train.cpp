@@ -148,6 +148,7 @@ class Run {
   }
 
   void finish_epoch() {
+    trainer_->check_parameters();
     const Stopwatch watch;
     const auto outcomes =
         evaluate(model_, parts_.validation, {.batch = recipe_.batch, .loader_threads = recipe_.loader_threads});

@@ -10,7 +10,7 @@
 namespace gsnet::apps {
 
 std::shared_ptr<const data::Dataset> open_named(const std::string& name, data::Split split, int side, int64_t glyphs) {
-  if (name != "glyphs") return data::open_dataset(name, {.split = split, .side = side});
+  if (name != "glyphs") return data::padded(data::open_dataset(name, {.split = split, .side = side}), side);
   constexpr uint64_t kTrainSeed = 20240610, kTestSeed = 20240611;
   const bool train = split == data::Split::train;
   return data::make_glyphs({.size = train ? glyphs : std::max<int64_t>(1000, glyphs / 5),

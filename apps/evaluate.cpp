@@ -18,6 +18,13 @@ void check_fits(const Model& model, const data::Dataset& dataset) {
   GSNET_CHECK((wanted == Shape{picture.channels, picture.height, picture.width}),
               fmt::format("the model takes pictures of {}, the data has ({}, {}, {})", to_string(wanted),
                           picture.channels, picture.height, picture.width));
+  const std::vector<std::string>&known = model.info.class_names, &found = dataset.class_names();
+  for (size_t c = 0; c < std::min(known.size(), found.size()); ++c) {
+    if (known[c] == std::to_string(c) || found[c] == std::to_string(c)) continue;  // nobody named them
+    GSNET_CHECK(known[c] == found[c], fmt::format("class {} is '{}' to the model and '{}' in the data: another set, or "
+                                                  "its classes in another order",
+                                                  c, known[c], found[c]));
+  }
   const auto classes = static_cast<int64_t>(dataset.class_names().size());
   GSNET_CHECK(classes == model.graph->output().numel(),
               fmt::format("the model tells {} classes apart, the data has {}", model.graph->output().numel(), classes));

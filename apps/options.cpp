@@ -104,7 +104,19 @@ int64_t Options::integer(const std::string& name, int64_t least, int64_t most) c
   return number;
 }
 
-BackendSpec Options::backend() const { return {text("backend"), static_cast<int>(integer("threads", 0, 1024))}; }
+BackendSpec Options::backend() const {
+  std::string name = text("backend");
+  std::string_view machines = name;  // "cpu", or "check:A,B"
+  if (machines.starts_with("check:")) machines.remove_prefix(6);
+  const size_t comma = machines.find(',');
+  const auto known = [](std::string_view one) { return one == "cpu" || one == "reference" || one == "cuda"; };
+  const bool pair = name.starts_with("check:");
+  if (pair ? comma == std::string_view::npos || !known(machines.substr(0, comma)) || !known(machines.substr(comma + 1))
+           : !known(machines)) {
+    throw UsageError(fmt::format("--backend must be cpu, reference, cuda or check:A,B of these, got '{}'", name));
+  }
+  return {std::move(name), static_cast<int>(integer("threads", 0, 1024))};
+}
 
 double parse_number(const std::string& text) {
   const auto parse = [&](std::string_view part) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "apps/command.h"
 #include "apps/options.h"
 #include "core/error.h"
 #include "io/safetensors.h"
@@ -149,7 +150,7 @@ toml::table parse(const std::string& text, const std::string& file) {
 /// Puts "a.b=value" into the table.
 void apply_setting(toml::table& root, const std::string& setting) {
   const size_t equals = setting.find('=');
-  GSNET_CHECK(equals != std::string::npos && equals > 0, fmt::format("--set '{}': write key=value", setting));
+  if (equals == std::string::npos || equals == 0) throw UsageError(fmt::format("--set '{}': write key=value", setting));
   const std::string path = setting.substr(0, equals), value = setting.substr(equals + 1);
   toml::table parsed;
   try {

@@ -79,6 +79,13 @@ void RunFolder::rewind_log(int64_t epoch) const {
   io::write_atomically(path, kept);
 }
 
+namespace {
+
+/// Results are the same bit for bit on the same machine with as many threads.
+std::string machine_of(const Graph& graph) { return graph.backend().name() + ", " + graph.backend().description(); }
+
+}  // namespace
+
 void RunFolder::save_checkpoint(Graph& graph, Trainer& trainer, const RunState& state,
                                 const std::string& recipe) const {
   io::TensorFile file;
@@ -86,7 +93,9 @@ void RunFolder::save_checkpoint(Graph& graph, Trainer& trainer, const RunState& 
   for (const NamedTensor& named : trainer.optimiser().state()) {
     file.tensors.emplace_back(kOptimiser + named.name, graph.backend().download(*named.tensor));
   }
-  file.metadata = {{kState, to_json(state, trainer.steps_done()).dump()}, {"gsnet.recipe", recipe}};
+  file.metadata = {{kState, to_json(state, trainer.steps_done()).dump()},
+                   {"gsnet.recipe", recipe},
+                   {"gsnet.machine", machine_of(graph)}};
   io::write_safetensors(checkpoint_path(), file);
 }
 
@@ -98,6 +107,11 @@ RunState RunFolder::load_checkpoint(Graph& graph, Trainer& trainer, const std::s
               fmt::format("{}: no checkpoint of a training run", name));
   GSNET_CHECK(kept->second == recipe,
               fmt::format("{}: was made by another recipe; resume with the same recipe and settings", name));
+  const auto machine = file.metadata.find("gsnet.machine");
+  if (machine != file.metadata.end() && machine->second != machine_of(graph)) {
+    fmt::print(stderr, "gsnet: note: the run was on {}, goes on with {}: not bit for bit what it would have been\n",
+               machine->second, machine_of(graph));
+  }
   try {
     io::load_state(graph, file, kModel);
     for (const NamedTensor& named : trainer.optimiser().state()) {

@@ -54,7 +54,7 @@ struct GlyphsSpec {
 struct OpenSpec {
   Split split = Split::test;
   /// Side to which pictures of folders and archives are scaled and centre-cropped; 0 keeps the first picture's size and
-  /// refuses others. Sets of one fixed size (CIFAR, IDX) ignore it.
+  /// refuses others. Sets of one fixed size (CIFAR, IDX) ignore it: see padded().
   int side = 0;
 };
 
@@ -73,6 +73,10 @@ std::shared_ptr<const Dataset> make_glyphs(const GlyphsSpec& spec);
 
 /// The pictures of `whole` at `indices`, in that order.
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> whole, std::vector<int64_t> indices);
+
+/// The same pictures in the middle of a black frame of side x side; themselves where they have that size, or for 0. Throws
+/// Error for pictures that are larger.
+std::shared_ptr<const Dataset> padded(std::shared_ptr<const Dataset> whole, int side);
 
 /// Two parts of a permutation of `whole` that depends on the seed only: first the held-out one of `count` pictures
 /// (of each class in proportion to the whole, within one), then the rest. Each keeps the order of `whole`.

@@ -21,6 +21,10 @@ namespace gsnet {
 struct Arithmetic {
   double unit_roundoff = 0;       ///< a rounded result is off by at most this times itself
   int roundings_per_product = 2;  ///< of a multiply-add: 1 where it is fused
+  /// A sum of n products is made in at most n / 16 + this many parts, which are added up.
+  int parts = 32;
+  /// conv_exp goes by Horner; else it adds up powers.
+  bool horner = true;
   /// In how many different orders outputs of one pixel (or of one row of a product) may sum their products; in what
   /// order, and with how many partial sums, does not matter.
   int orders = 1;

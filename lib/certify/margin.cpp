@@ -62,6 +62,7 @@ double executed_radius(double margin, UpperBound slope, UpperBound last_pair, co
   const double lost = apart * (error.features.here + error.features.ball) + root2 * (error.last.here + error.last.ball);
   const double growth = apart * error.features.slope + root2 * error.last.slope;
   constexpr double kOutward = 1 + 1e-12;
+  if (!std::isfinite(lost) || !std::isfinite(growth)) return 0;
   return quotient_down(margin - lost * kOutward, (slope.value() + growth) * kOutward);
 }
 
@@ -86,7 +87,7 @@ Certificate certify(std::span<const double> logits, const MarginGeometry& geomet
     executed = std::min(executed, executed_radius(margin, slope, last_pair, *error));
   }
   certificate.radius_l2 = radius;
-  if (error != nullptr) certificate.executed_radius_l2 = std::min(executed, radius);
+  if (error != nullptr) certificate.executed_radius_l2 = std::min({executed, radius, kMostRadius});
   return certificate;
 }
 

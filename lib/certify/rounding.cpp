@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "certify/margin.h"
 #include "core/error.h"
@@ -13,6 +14,14 @@ namespace {
 
 // Bounds are chains of a few hundred non-negative sums and products in double: one factor covers their rounding.
 constexpr double kChain = 1 + 1e-12;
+
+/// Norms were summed in double, off by far less for any layer that fits into memory.
+constexpr double kMeasured = 1 + 1e-9;
+
+/// No intermediate result may come near the largest f32: values and partial sums stay below these.
+constexpr double kLargestValue = 1e30, kLargestSum = 1e36;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// Subtraction, division and the conversion of a byte, and one to spare.
 constexpr double kNormalisationRoundings = 4;
@@ -37,6 +46,7 @@ RoundingModel::RoundingModel(const Model& model) {
     }
   }
   scale_ = input_scale(model.info.stddev).value();
+  unit_roundoff_ = arithmetic.unit_roundoff;
   normalisation_ = rounding_factor(arithmetic, kNormalisationRoundings).value();
   double squares = 0;
   const Shape& input = graph.input();
@@ -58,10 +68,11 @@ std::vector<LogitError> RoundingModel::errors(const Norms& norms) const {
 // Around the picture an executed value is at most |value here| + error here + error there + L scale r.
 LogitError RoundingModel::error_of(const Norms& norms, size_t picture) const {
   std::vector<ErrorAround> at(layers_.size() + 1);
-  const double input = norms[0][picture];
+  const double input = norms[0][picture] * kMeasured;
   at[0] = {normalisation_ * (input + 2 * offset_), normalisation_ * (input + 4 * offset_) * (1 + normalisation_),
            normalisation_ * scale_};
   LogitError result;
+  bool overflows = !(norms.back()[picture] <= kLargestValue);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     const double relative = layer.rounding.relative.value(), absolute = layer.rounding.absolute.value();
@@ -70,16 +81,21 @@ LogitError RoundingModel::error_of(const Norms& norms, size_t picture) const {
     for (int from : layer.inputs) {
       const auto source = static_cast<size_t>(from + 1);
       const ErrorAround& error = at[source];
+      const double norm = norms[source][picture] * kMeasured;
       const double reach = (from < 0 ? 1 : layers_[static_cast<size_t>(from)].from_input) * scale_;
       in = largest(in, error);
-      own.here += relative * norms[source][picture];
-      own.ball += relative * (norms[source][picture] + error.here + error.ball);
+      own.here += relative * norm;
+      own.ball += relative * (norm + error.here + error.ball);
       own.slope += relative * (reach + error.slope);
+      const double largest_here = norm + error.here + error.ball + (reach + error.slope) * kMostRadius;
+      overflows =
+          overflows || !(largest_here <= kLargestValue && relative / unit_roundoff_ * largest_here <= kLargestSum);
     }
     at[i + 1] = {(layer.stretch * in.here + own.here) * kChain, (layer.stretch * in.ball + own.ball) * kChain,
                  (layer.stretch * in.slope + own.slope) * kChain};
     result = {in, own};
   }
+  if (overflows) result.last = {kInfinity, kInfinity, kInfinity};
   return result;
 }
 

@@ -17,6 +17,9 @@ struct ErrorAround {
   double slope = 0;
 };
 
+/// Executed radii end here: what is farther away is not looked at.
+constexpr double kMostRadius = 1e6;
+
 /// How far what the machine computes may be from real arithmetic on the same weights.
 struct LogitError {
   ErrorAround features;  ///< |executed - real|_2 of the last layer's input, the input's normalisation included
@@ -24,6 +27,7 @@ struct LogitError {
 };
 
 /// A-priori bounds with the norms that were measured: layer by layer, error <= L error + relative |x| + absolute.
+/// Infinite where a number comes near to what the machine can hold, here or in the ball.
 class RoundingModel {
  public:
   /// Throws Error naming a layer whose rounding errors or Lipschitz constant are not known. Takes seconds for large
@@ -45,6 +49,7 @@ class RoundingModel {
 
   LogitError error_of(const Norms& norms, size_t picture) const;
   std::vector<Layer> layers_;
+  double unit_roundoff_;
   double scale_;          ///< of pixels to normalised inputs
   double normalisation_;  ///< relative error of the normalisation
   double offset_;         ///< |mean / stddev|_2 as a picture

@@ -14,8 +14,8 @@ namespace {
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 // A computed product of double matrices with inner extent n is off by at most n u |A|_F |B|_F in Frobenius norm
-// (Higham, "Accuracy and Stability", 3.5). With n <= 1e5 and at most eight products between norms whose ratio is at
-// most the dimension, the relative error of a bound stays below 1e-9.
+// (Higham, "Accuracy and Stability", 3.5), |A|_F^2 being at most the rank times |A|^2: rows times columns times u
+// covers the first product, the others, of normalised squares, add less than 1e-9.
 constexpr double kSlack = 1e-9;
 constexpr int kSquarings = 5;
 
@@ -28,8 +28,8 @@ Matrix to_matrix(const Tensor& w, int64_t first_row, int64_t rows, int64_t colum
   return matrix;
 }
 
-void keep_sharper(LayerBound& bound, double value, const char* method) {
-  const UpperBound proven = UpperBound::proven(outward(value, kSlack));
+void keep_sharper(LayerBound& bound, double value, double slack, const char* method) {
+  const UpperBound proven = UpperBound::proven(outward(value, slack));
   if (proven.value() < bound.value.value()) bound = {proven, method};
 }
 
@@ -48,16 +48,17 @@ double gram_bound(const Matrix& w) {
 }
 
 LayerBound sharpest(const Matrix& w) {
-  LayerBound bound{UpperBound::proven(outward(w.norm(), kSlack)), "frobenius"};
+  const double slack = kSlack + static_cast<double>(w.size()) * 0x1p-53;
+  LayerBound bound{UpperBound::proven(outward(w.norm(), slack)), "frobenius"};
   const double l1 = w.cwiseAbs().colwise().sum().maxCoeff(), linf = w.cwiseAbs().rowwise().sum().maxCoeff();
-  keep_sharper(bound, std::sqrt(l1 * linf), "l1*linf");
+  keep_sharper(bound, std::sqrt(l1 * linf), slack, "l1*linf");
   Matrix gram = w.rows() <= w.cols() ? Matrix(w * w.transpose()) : Matrix(w.transpose() * w);
   gram.diagonal().array() -= 1;
   const double defect = gram.norm();
   if (defect < 0.1) {
-    keep_sharper(bound, std::sqrt(1 + defect), "isometry defect");
+    keep_sharper(bound, std::sqrt(1 + defect), slack, "isometry defect");
   } else {
-    keep_sharper(bound, gram_bound(w), "gram");
+    keep_sharper(bound, gram_bound(w), slack, "gram");
   }
   return bound;
 }
@@ -86,7 +87,7 @@ UpperBound row_distance(const Tensor& w, int64_t i, int64_t j) {
   const double* b = numbers.data<double>() + j * columns;
   double squares = 0;
   for (int64_t c = 0; c < columns; ++c) squares += (a[c] - b[c]) * (a[c] - b[c]);
-  return UpperBound::proven(outward(std::sqrt(squares), 1e-12));
+  return UpperBound::proven(outward(std::sqrt(squares), 1e-12 + static_cast<double>(columns) * 0x1p-52));
 }
 
 }  // namespace gsnet

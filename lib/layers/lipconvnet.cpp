@@ -32,6 +32,8 @@ NodeDescription convolution(const Attributes& settings, const std::string& varia
   node.type = variant == "gs" || variant == "lpr" ? "group_shuffle_conv" : "skew_conv";
   const int64_t wanted = settings.integer("groups", variant == "soc" ? 1 : 4);
   GSNET_CHECK(wanted >= 1, fmt::format("groups must be at least 1, got {}", wanted));
+  GSNET_CHECK(variant != "soc" || wanted == 1,
+              fmt::format("variant soc has one group, got {}: groups without a shuffle never mix", wanted));
   const int64_t groups = inputs == 0 ? wanted : fed_groups(settings, wanted, inputs, channels);
   node.attributes = {{"channels", channels}, {"kernel", kernel}, {"stride", stride}, {"groups", groups}};
   if (variant == "permuted") node.attributes.set("shuffle", groups);

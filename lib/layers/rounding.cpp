@@ -23,7 +23,8 @@ RoundingBound operator+(const RoundingBound& a, const RoundingBound& b) {
 }
 
 RoundingBound product_rounding(const Arithmetic& arithmetic, int64_t products, UpperBound partial, UpperBound bias) {
-  const double roundings = static_cast<double>(products) * arithmetic.roundings_per_product + 2;
+  const double roundings =
+      static_cast<double>(products * arithmetic.roundings_per_product + products / 16) + arithmetic.parts + 2;
   const UpperBound factor =
       rounding_factor(arithmetic, roundings) * up(std::sqrt(static_cast<double>(arithmetic.orders)));
   return {factor * partial, factor * bias + up(roundings * kUnderflow)};
@@ -35,11 +36,33 @@ RoundingBound chained(const RoundingBound& first, UpperBound first_stretch, Uppe
           second_stretch * first.absolute + second.relative * (offset + first.absolute) + second.absolute};
 }
 
+namespace {
+
+// J^k x from J^(k-1) x, each times c_k added up: a power's error is at most k M^(k-1) times that of one sum, M bounding
+// J and what is left of it when products are left out.
+RoundingBound power_rounding(const Arithmetic& arithmetic, const std::vector<double>& coefficients,
+                             const RoundingBound& sum, UpperBound most) {
+  const UpperBound few = rounding_factor(arithmetic, 2 * static_cast<double>(coefficients.size()) + 4);
+  RoundingBound error;
+  UpperBound power = UpperBound::proven(1);  // M^(k-1), and what errors of errors add to it
+  for (size_t k = 0; k < coefficients.size(); ++k) {
+    const UpperBound c = up(std::abs(coefficients[k])), growing = k == 0 ? power : power * (most + sum.relative);
+    error.relative = error.relative + c * few * growing;
+    if (k > 0) error.relative = error.relative + c * up(static_cast<double>(k)) * power * sum.relative;
+    if (k > 0) error.absolute = error.absolute + c * up(static_cast<double>(k)) * power * sum.absolute;
+    power = growing;
+  }
+  return error;
+}
+
+}  // namespace
+
 // With r_m = c_m / c_{m-1}: u_K = x, u_{m-1} = x + r_m J u_m, y = c_0 u_0. A step carries the error of u_m on, adds
 // that of a sum on u_m as executed, and a few roundings of |x| and |J u_m|.
 RoundingBound series_rounding(const Arithmetic& arithmetic, const std::vector<double>& coefficients, int64_t products,
                               UpperBound norm, UpperBound partial) {
   const RoundingBound sum = product_rounding(arithmetic, products, partial, UpperBound::proven(0));
+  if (!arithmetic.horner) return power_rounding(arithmetic, coefficients, sum, norm.max(partial));
   const UpperBound few = rounding_factor(arithmetic, 6);
   RoundingBound error;
   UpperBound iterate = UpperBound::proven(1);  // |u_m| / |x|

@@ -90,7 +90,7 @@ void Householder::visit(const std::string& path, Visitor& visitor) { visitor.par
 // Two products and a sum with a sine and a cosine, each good to a few units; which side of the mirror a pair is taken
 // to be on does not matter near it, where both results agree.
 RoundingBound Householder::rounding(std::span<const Shape>, const Arithmetic& arithmetic) const {
-  return {rounding_factor(arithmetic, 32)};
+  return {rounding_factor(arithmetic, 32), UpperBound::proven(0x1p-120)};
 }
 
 Var Relu::forward(Tape&, const Var& x) { return ops::relu(x); }
@@ -137,7 +137,11 @@ RoundingBound Pool::rounding(std::span<const Shape> x, const Arithmetic& arithme
   const PoolSpec spec = at(x[0]);
   if (spec.kind == PoolKind::max) return {};
   const auto window = static_cast<double>(spec.kernel[0] * spec.kernel[1]);
-  return {rounding_factor(arithmetic, 2 * window + 4) * lipschitz(x[0]).value};
+  // Squares below 2^-149 are lost: a norm is off by at most sqrt(window) 2^-74.
+  const Shape y = output_shape(x[0]);
+  const double lost = std::sqrt(window * static_cast<double>(y.numel())) * 0x1p-74;
+  return {rounding_factor(arithmetic, 2 * window + 4) * lipschitz(x[0]).value,
+          UpperBound::proven(outward(lost, 1e-12))};
 }
 
 Var Flatten::forward(Tape&, const Var& x) { return ops::flatten(x); }

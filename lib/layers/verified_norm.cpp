@@ -66,9 +66,10 @@ UpperBound gram_iteration(std::span<const T> a, int64_t rows, int64_t columns, i
     log_norm = 2 * log_norm + std::log(norm);
     g /= norm;
   }
-  // A product of n x n matrices is off by at most 2 n u |A|_F |B|_F (Higham, 3.5), which after `squarings` products
-  // between matrices of norm 1, none smaller than 1 / n, stays below 1e-9 of the root for n <= 1e5.
-  return UpperBound::proven(outward(std::exp(std::ldexp(log_norm, -squarings - 1)), 1e-9));
+  // The first product is off by at most 2 columns u |A|_F^2 (Higham, 3.5), |A|_F^2 being at most rows |A|^2; the
+  // others, of normalised squares, add less than 1e-9 of the root.
+  const double slack = 1e-9 + static_cast<double>(rows * columns) * kUnit;
+  return UpperBound::proven(outward(std::exp(std::ldexp(log_norm, -squarings - 1)), slack));
 }
 
 }  // namespace
@@ -78,6 +79,10 @@ UpperBound gram_iteration(std::span<const T> a, int64_t rows, int64_t columns, i
 template <class T>
 void VerifiedNorm::take(std::span<const T> a, int64_t rows, int64_t columns) {
   const Matrix<T> g = gram(a, rows, columns);
+  if (!g.allFinite()) {
+    square_ = std::numeric_limits<double>::infinity();
+    return;
+  }
   const double trace = std::abs(g.trace()), extent = static_cast<double>(rows + columns + 4);
   if (!is_below(g, square_)) {
     double wanted = std::max(largest_eigenvalue(g) * (1 + kMargin), std::numeric_limits<double>::min());

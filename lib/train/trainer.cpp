@@ -29,6 +29,13 @@ StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
   return result;
 }
 
+void Trainer::check_parameters() {
+  for (const NamedParameter& named : parameters_of(graph_)) {
+    GSNET_CHECK(std::isfinite(graph_.backend().sum_of_squares(named.parameter->value)),
+                fmt::format("step {}: parameter '{}' is not finite", optimiser_.steps(), named.name));
+  }
+}
+
 void Trainer::explain(const Tensor& images, double loss) {
   const std::string place = fmt::format("step {}: the loss is {}", optimiser_.steps() + 1, loss);
   for (const NamedParameter& named : parameters_of(graph_)) {

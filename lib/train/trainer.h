@@ -32,6 +32,10 @@ class Trainer {
   /// step and the first layer whose output is not finite (or the loss); nothing has been updated then.
   StepResult step(const Tensor& images, const Tensor& labels);
 
+  /// Throws Error naming the step and the first parameter that is not finite. step() sees what the step before it did;
+  /// after the last one there is only this.
+  void check_parameters();
+
   int64_t steps_done() const { return optimiser_.steps(); }
   double rate() const;
   /// For checkpoints: with the graph's state and steps_done(), all that the next step depends on.

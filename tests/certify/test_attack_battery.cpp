@@ -40,7 +40,8 @@ TEST_CASE("a battery orders certified, attacked and clean, and judges by evaluat
     const LinearModel linear(*backend);
     AttackTarget target(linear.model);
     AttackTask task = linear.task(12);
-    task.labels[3] = (task.labels[3] + 1) % LinearModel::kClasses;  // one that is wrong from the start
+    task.labels[3] =
+        static_cast<int>((task.labels[3] + 1) % LinearModel::kClasses);  // one that is wrong from the start
     const BatterySpec spec = quick({0.03, 0.1, 0.2});
     const BatteryReport report = run_battery(target, task.clean, task.labels, spec);
     const auto radii = certified(report, MarginGeometry(*linear.model.graph), input_scale(linear.model.info.stddev));

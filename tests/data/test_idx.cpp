@@ -30,6 +30,20 @@ void expect_error(const Scratch& folder, const std::string& file, const std::str
   CHECK_THROWS_WITH(open_dataset(folder.path(), {}), Contains(file) && Contains(reason));
 }
 
+TEST_CASE("idx: pictures are put into a larger frame, never cut", "[data]") {
+  const Scratch folder;
+  folder.write("set/t10k-images-idx3-ubyte", images(1, 2, 3, "abcdef"));
+  folder.write("set/t10k-labels-idx1-ubyte", labels("\x01"));
+  const auto small = open_dataset(folder / "set", {});
+  const auto large = padded(small, 5);
+  REQUIRE(large->picture() == PictureShape{1, 5, 5});
+  std::string bytes(25, '?');
+  large->read(0, {reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()});
+  CHECK(bytes == std::string(6, '\0') + "abc" + std::string(2, '\0') + "def" + std::string(11, '\0'));
+  CHECK(padded(small, 0) == small);
+  CHECK_THROWS_WITH(padded(small, 2), Contains("never shrunk"));
+}
+
 TEST_CASE("idx: plain and gzipped files hold the same", "[data]") {
   const Scratch folder;
   const std::string pixels = "abcdefghijkl", two = images(2, 2, 3, pixels);

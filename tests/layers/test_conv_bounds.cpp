@@ -1,11 +1,11 @@
 // Bounds of convolutions against singular values of the operator written out.
-#include <Eigen/SVD>
 #include <catch2/catch.hpp>
 #include <cmath>
 
 #include "backend/backend.h"
 #include "layers/conv_bounds.h"
 #include "layers/verified_norm.h"
+#include "support/singular_values.h"
 
 namespace gsnet {
 namespace {
@@ -84,9 +84,7 @@ Eigen::MatrixXd written_out_circular(const Case& c) {
   return matrix;
 }
 
-double norm_of(const Eigen::MatrixXd& matrix) {
-  return Eigen::BDCSVD<Eigen::MatrixXd>(matrix).singularValues().maxCoeff();
-}
+double norm_of(const Eigen::MatrixXd& matrix) { return test::singular_values(matrix).maxCoeff(); }
 
 }  // namespace
 

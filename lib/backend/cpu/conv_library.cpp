@@ -74,15 +74,11 @@ api::ConvMemory describe(const Shape& x, const Shape& w, const Shape& y, const C
   return m;
 }
 
-/// Scratch comes from us; on request the result is added to what the output holds.
-dnnl::primitive_attr attributes(bool add) {
+/// Scratch comes from us, and single precision is single precision whatever the environment says.
+dnnl::primitive_attr attributes() {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  if (add) {
-    dnnl::post_ops sum;
-    sum.append_sum(1);
-    attr.set_post_ops(sum);
-  }
+  attr.set_fpmath_mode(dnnl::fpmath_mode::strict);
   return attr;
 }
 
@@ -110,7 +106,7 @@ ConvLibrary::Key ConvLibrary::key_of(Kind kind, const Shape& x, const Shape& w, 
 std::unique_ptr<ConvLibrary::Primitive> ConvLibrary::make(Kind kind, const Shape& x, const Shape& w, const Shape& y,
                                                           const ConvSpec& spec) {
   const auto memory = describe(x, w, y, spec, kind == Kind::forward_bias);
-  const auto attr = attributes(kind == Kind::forward_add);
+  const auto attr = attributes();
   const dnnl::engine& engine = host_engine();
   auto made = std::make_unique<Primitive>();
   const auto keep = [&](const auto& pd, const dnnl::memory::desc& chosen, auto primitive) {
@@ -240,36 +236,38 @@ void ConvLibrary::backward_weights(const Tensor& x, const Tensor& dy, const Conv
   });
 }
 
-// v_K = c_K x, v_{m-1} = c_{m-1} x + J v_m: the library adds to what its output holds.
+// v_K = c_K x, v_{m-1} = J v_m + c_{m-1} x. The library could add to what its output holds, but then every product of
+// the sum is rounded at the size of x.
 void ConvLibrary::series(const Tensor& x, const Tensor& k, const SeriesSpec& spec, float sign, const Tensor& y) {
   if (x.numel() == 0) return;
   const OmpThreads threads(threads_);
   guarded("conv_exp", [&] {
     const int64_t high = k.shape()[2] / 2, wide = k.shape()[3] / 2;
     const ConvSpec conv{.pad = {high, wide, high, wide}, .groups = spec.groups};
-    const Primitive& p = find(Kind::forward_add, x.shape(), k.shape(), x.shape(), conv);
+    const Primitive& p = find(Kind::forward, x.shape(), k.shape(), x.shape(), conv);
     Call call(memory_, p.weight_bytes(), p.scratchpad.get_size());
     dnnl::memory kernel = call.at(p.w_plain, k);
     if (p.reordered) {
       call.reorder(p.reorder, kernel, call.rearranged(p.w));
       kernel = call.rearranged(p.w);
     }
-    const auto scaled = [&](int m, const Tensor& to) {
+    const auto add_scaled = [&](int m, float before, const Tensor& to) {
       const auto c = static_cast<float>(spec.coefficients[static_cast<size_t>(m)]) * (m % 2 == 1 ? sign : 1);
       const float* from = x.data<float>();
       float* out = to.data<float>();
-      for (int64_t i = 0; i < x.numel(); ++i) out[i] = c * from[i];
+      for (int64_t i = 0; i < x.numel(); ++i) out[i] = before * out[i] + c * from[i];
     };
     Tensor v = Tensor::empty(x.shape(), DType::f32, Layout::channels_last, memory_);
     Tensor next = Tensor::empty(x.shape(), DType::f32, Layout::channels_last, memory_);
-    scaled(spec.degree(), v);
+    std::memset(v.raw(), 0, v.bytes());
+    add_scaled(spec.degree(), 0, v);
     for (int m = spec.degree() - 1; m >= 0; --m) {
       const Tensor& to = m == 0 ? y : next;
-      scaled(m, to);
       call.run(p.run, {{DNNL_ARG_SRC, call.at(p.x, v)},
                        {DNNL_ARG_WEIGHTS, kernel},
                        {DNNL_ARG_DST, call.at(p.y, to)},
                        {DNNL_ARG_SCRATCHPAD, call.scratch(p.scratchpad)}});
+      add_scaled(m, 1, to);
       std::swap(v, next);
     }
   });

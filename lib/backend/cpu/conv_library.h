@@ -27,7 +27,7 @@ class ConvLibrary {
   void series(const Tensor& x, const Tensor& k, const SeriesSpec& spec, float sign, const Tensor& y);
 
  private:
-  enum class Kind : int64_t { forward, forward_bias, forward_add, backward_data, backward_weights };
+  enum class Kind : int64_t { forward, forward_bias, backward_data, backward_weights };
   using Key = std::array<int64_t, 18>;
   struct Primitive;
   struct Entry {

@@ -17,7 +17,9 @@ class HostMemory : public Backend {
 
   Device device() const override { return {}; }
   DType dtype() const override { return dtype_of<T>(); }
-  Arithmetic arithmetic() const override { return {.unit_roundoff = std::numeric_limits<T>::epsilon() / 2}; }
+  Arithmetic arithmetic() const override {
+    return {.unit_roundoff = std::numeric_limits<T>::epsilon() / 2, .horner = false};
+  }
   const std::shared_ptr<Allocator>& memory() const override { return memory_; }
   void synchronise() override {}
   Tensor upload(const Tensor& host) override;

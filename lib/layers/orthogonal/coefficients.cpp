@@ -93,13 +93,15 @@ UpperBound series_bound(const std::vector<double>& coefficients, UpperBound radi
   for (int piece = 0; piece < kPieces; ++piece) {
     maximum = std::max(maximum, bernstein_maximum(q, end * piece / kPieces, end * (piece + 1) / kPieces));
   }
-  // Rounding: the terms are at most sum_k |q_k| end^k, in 64-bit mantissas, through some 4 n operations each.
+  // Rounding: the terms, before anything cancels, are at most (sum_k |c_k| R^k)^2, in 64-bit mantissas, through some 4
+  // n operations each.
   long double size = 0, power = 1;
-  for (long double value : q) {
-    size += std::fabs(value) * power;
-    power *= end;
+  for (double value : coefficients) {
+    size += std::fabs(static_cast<long double>(value)) * power;
+    power *= static_cast<long double>(radius.value());
   }
-  const double slack = static_cast<double>(size) * 1e-16;
+  const auto operations = static_cast<double>(4 * (q.size() + 1));
+  const double slack = static_cast<double>(size * size) * operations * 0x1p-63;
   return UpperBound::proven(outward(std::sqrt(outward(static_cast<double>(maximum) + slack))));
 }
 

@@ -1,0 +1,55 @@
+// Pictures in the middle of a larger black frame.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "data/dataset.h"
+
+namespace gsnet::data {
+namespace {
+
+class Padded final : public Dataset {
+ public:
+  Padded(std::shared_ptr<const Dataset> whole, int side) : whole_(std::move(whole)), inner_(whole_->picture()) {
+    GSNET_CHECK(
+        inner_.height <= side && inner_.width <= side,
+        fmt::format("pictures of {} x {} do not fit into a side of {}: sets of one fixed size are padded, never "
+                    "shrunk",
+                    inner_.height, inner_.width, side));
+    frame_ = {inner_.channels, side, side};
+  }
+
+  int64_t size() const override { return whole_->size(); }
+  PictureShape picture() const override { return frame_; }
+  const std::vector<std::string>& class_names() const override { return whole_->class_names(); }
+  int label(int64_t i) const override { return whole_->label(i); }
+  std::string name(int64_t i) const override { return whole_->name(i); }
+
+  void read(int64_t i, std::span<uint8_t> pixels) const override {
+    GSNET_CHECK(static_cast<int64_t>(pixels.size()) == frame_.numel(),
+                fmt::format("a picture has {} bytes, got room for {}", frame_.numel(), pixels.size()));
+    std::vector<uint8_t> small(static_cast<size_t>(inner_.numel()));
+    whole_->read(i, small);
+    std::ranges::fill(pixels, uint8_t{0});
+    const int64_t row = int64_t{inner_.width} * inner_.channels, top = (frame_.height - inner_.height) / 2;
+    const int64_t left = (frame_.width - inner_.width) / 2;
+    for (int64_t y = 0; y < inner_.height; ++y) {
+      std::copy_n(small.begin() + y * row, row, pixels.begin() + ((top + y) * frame_.width + left) * frame_.channels);
+    }
+  }
+
+ private:
+  std::shared_ptr<const Dataset> whole_;
+  PictureShape inner_, frame_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Dataset> padded(std::shared_ptr<const Dataset> whole, int side) {
+  const PictureShape picture = whole->picture();
+  if (side == 0 || (picture.height == side && picture.width == side)) return whole;
+  return std::make_shared<Padded>(std::move(whole), side);
+}
+
+}  // namespace gsnet::data
