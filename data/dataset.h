@@ -74,8 +74,8 @@ std::shared_ptr<const Dataset> make_glyphs(const GlyphsSpec& spec);
 /// The pictures of `whole` at `indices`, in that order.
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> whole, std::vector<int64_t> indices);
 
-/// The same pictures in the middle of a black frame of side x side; themselves where they have that size, or for 0. Throws
-/// Error for pictures that are larger.
+/// The same pictures in the middle of a black frame of side x side; themselves where they have that size, or for 0.
+/// Throws Error for pictures that are larger.
 std::shared_ptr<const Dataset> padded(std::shared_ptr<const Dataset> whole, int side);
 
 /// Two parts of a permutation of `whole` that depends on the seed only: first the held-out one of `count` pictures
