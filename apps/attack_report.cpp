@@ -3,21 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "apps/options.h"
 #include "core/error.h"
 
 namespace gsnet::apps {
 namespace {
 
 constexpr size_t kNamed = 10;  // violations that the message names; the JSON names all
-
-std::string radius_text(double radius) {
-  const double pixels = radius * 255;
-  return std::abs(pixels - std::round(pixels)) < 1e-6 ? fmt::format("{:.0f}/255", pixels)
-                                                      : fmt::format("{:.4g}", radius);
-}
 
 double share(int64_t count, const AttackReport& report) {
   return static_cast<double>(count) / std::max<double>(1, static_cast<double>(report.labels.size()));

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "apps/options.h"
 #include "core/error.h"
 #include "io/safetensors.h"
 
@@ -32,10 +33,7 @@ Comparison comparison_of(const std::string& path, const Json& json, int64_t coun
 
 std::vector<Comparison> read_comparisons(const std::string& files, int64_t count) {
   std::vector<Comparison> all;
-  for (size_t begin = 0; begin < files.size();) {
-    const size_t end = std::min(files.find(',', begin), files.size());
-    const std::string path = files.substr(begin, end - begin);
-    begin = end + 1;
+  for (const std::string& path : split_list(files)) {
     const std::string text = io::read_text(path);
     try {
       all.push_back(comparison_of(path, Json::parse(text), count));

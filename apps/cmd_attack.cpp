@@ -8,6 +8,7 @@
 #include "apps/command.h"
 #include "apps/console.h"
 #include "apps/data_source.h"
+#include "apps/evaluate.h"
 #include "apps/options.h"
 #include "certify/lipschitz_search.h"
 #include "certify/margin.h"
@@ -20,18 +21,14 @@ namespace {
 constexpr int64_t kLipschitzStarts = 64;
 
 std::vector<std::string> parse_battery(const std::string& text) {
-  std::vector<std::string> names;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    names.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
+  const std::vector<std::string> names = split_list(text);
+  for (const std::string& name : names) {
     try {
-      find_attack(names.back());
+      find_attack(name);
     } catch (const Error& error) {
       throw UsageError(error.what());
     }
-    if (std::ranges::count(names, names.back()) > 1)
-      throw UsageError(fmt::format("--battery names {} twice", names.back()));
+    if (std::ranges::count(names, name) > 1) throw UsageError(fmt::format("--battery names {} twice", name));
   }
   return names;
 }
@@ -56,11 +53,7 @@ Pixels read_pictures(const data::Dataset& dataset, int64_t count) {
 
 /// The first `limit` pictures (0: all), with what the report says of them.
 Pixels open_pictures(const Model& model, const data::Dataset& dataset, int64_t limit, AttackReport& report) {
-  const data::PictureShape shape = dataset.picture();
-  const Shape wanted = model.graph->input();
-  GSNET_CHECK((wanted == Shape{shape.channels, shape.height, shape.width}),
-              fmt::format("the model takes pictures of {}, the data has ({}, {}, {})", to_string(wanted),
-                          shape.channels, shape.height, shape.width));
+  check_fits(model, dataset);
   const int64_t count = limit == 0 ? dataset.size() : std::min(limit, dataset.size());
   for (int64_t n = 0; n < count; ++n) {
     report.labels.push_back(dataset.label(n));
@@ -72,11 +65,7 @@ Pixels open_pictures(const Model& model, const data::Dataset& dataset, int64_t l
 /// "none", "all", or kinds with or without a severity: "jpeg,occlusion:5".
 std::vector<data::CorruptionSpec> parse_corruptions(const std::string& text, uint64_t seed) {
   std::vector<std::string> names;
-  for (size_t begin = 0; text != "none" && text != "all" && begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    names.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
+  if (text != "none" && text != "all") names = split_list(text);
   if (text == "all") names.assign(data::corruption_names().begin(), data::corruption_names().end());
   std::vector<data::CorruptionSpec> specs;
   try {

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -51,12 +50,6 @@ void make_folder(const std::filesystem::path& folder) {
   GSNET_CHECK(!code, fmt::format("{}: cannot make the report's folder: {}", folder.string(), code.message()));
 }
 
-std::string radius_name(double radius) {
-  const double pixels = radius * 255;
-  if (std::abs(pixels - std::round(pixels)) < 1e-6) return fmt::format("{:.0f}/255", pixels);
-  return fmt::format("{:.4g}", radius);
-}
-
 void print_summary(const CertificationReport& report, const CertificationSummary& summary) {
   fmt::print("images                  {}\n", summary.n);
   fmt::print("clean accuracy          {:.2f} %\n", 100 * summary.clean_accuracy);
@@ -64,7 +57,7 @@ void print_summary(const CertificationReport& report, const CertificationSummary
     const auto& [radius, share] = summary.certified[i];
     const std::string executed =
         report.executed ? fmt::format("   as executed {:.2f} %", 100 * summary.certified_executed[i]) : "";
-    fmt::print("certified at {:<10} {:.2f} %{}\n", radius_name(radius), 100 * share, executed);
+    fmt::print("certified at {:<10} {:.2f} %{}\n", radius_text(radius), 100 * share, executed);
   }
   const std::string executed =
       report.executed ? fmt::format("    as executed {:.4f}", summary.mean_executed_radius) : "";

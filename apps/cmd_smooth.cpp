@@ -7,6 +7,7 @@
 #include "apps/command.h"
 #include "apps/console.h"
 #include "apps/data_source.h"
+#include "apps/evaluate.h"
 #include "apps/options.h"
 #include "certify/smoothing_report.h"
 #include "io/file.h"
@@ -31,26 +32,12 @@ SmoothingSpec read_spec(const Options& options) {
   return spec;
 }
 
-void check_fits(const Model& model, const data::Dataset& dataset) {
-  const data::PictureShape picture = dataset.picture();
-  const Shape wanted = model.graph->input();
-  GSNET_CHECK((wanted == Shape{picture.channels, picture.height, picture.width}),
-              fmt::format("the model takes pictures of {}, the data has ({}, {}, {})", to_string(wanted),
-                          picture.channels, picture.height, picture.width));
-  const auto classes = static_cast<int64_t>(dataset.class_names().size());
-  GSNET_CHECK(classes == model.graph->output().numel(),
-              fmt::format("the model tells {} classes apart, the data has {}", model.graph->output().numel(), classes));
-}
-
 void print_summary(const SmoothingSummary& summary) {
   fmt::print("images                  {}\n", summary.n);
   fmt::print("abstained               {}\n", summary.abstained);
   fmt::print("clean accuracy          {:.2f} % (smoothed)\n", 100 * summary.clean_accuracy);
   for (const auto& [radius, share] : summary.certified) {
-    const double pixels = radius * 255;
-    const std::string name = std::abs(pixels - std::round(pixels)) < 1e-6 ? fmt::format("{:.0f}/255", pixels)
-                                                                          : fmt::format("{:.4g}", radius);
-    fmt::print("certified at {:<10} {:.2f} %\n", name, 100 * share);
+    fmt::print("certified at {:<10} {:.2f} %\n", radius_text(radius), 100 * share);
   }
   fmt::print("mean certified radius   {:.4f}\n", summary.mean_certified_radius);
 }

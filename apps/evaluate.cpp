@@ -12,6 +12,15 @@
 namespace gsnet::apps {
 namespace {
 
+double cross_entropy(std::span<const double> logits, int label) {
+  const double largest = std::ranges::max(logits);
+  double sum = 0;
+  for (double z : logits) sum += std::exp(z - largest);
+  return std::log(sum) + largest - logits[static_cast<size_t>(label)];
+}
+
+}  // namespace
+
 void check_fits(const Model& model, const data::Dataset& dataset) {
   const data::PictureShape picture = dataset.picture();
   const Shape wanted = model.graph->input();
@@ -29,15 +38,6 @@ void check_fits(const Model& model, const data::Dataset& dataset) {
   GSNET_CHECK(classes == model.graph->output().numel(),
               fmt::format("the model tells {} classes apart, the data has {}", model.graph->output().numel(), classes));
 }
-
-double cross_entropy(std::span<const double> logits, int label) {
-  const double largest = std::ranges::max(logits);
-  double sum = 0;
-  for (double z : logits) sum += std::exp(z - largest);
-  return std::log(sum) + largest - logits[static_cast<size_t>(label)];
-}
-
-}  // namespace
 
 std::vector<Outcome> evaluate(const Model& model, std::shared_ptr<const data::Dataset> dataset,
                               const EvaluateSpec& spec, const std::function<void(int64_t, int64_t)>& progress) {

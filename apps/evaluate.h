@@ -20,6 +20,10 @@ struct Outcome {
 
 /// Certifies pictures [0, limit) of a set (0: all) in batches. Throws Error when the pictures' shape or the number of
 /// classes is not the model's. `progress` is called after each batch with the number done.
+/// Throws Error unless the pictures have the model's shape, the classes its number, and no class another name than
+/// there.
+void check_fits(const Model& model, const data::Dataset& dataset);
+
 struct EvaluateSpec {
   int64_t limit = 0;
   int64_t batch = 128;

@@ -134,15 +134,27 @@ double parse_number(const std::string& text) {
   return parse(std::string_view(text).substr(0, slash)) / below;
 }
 
+std::vector<std::string> split_list(const std::string& text) {
+  std::vector<std::string> parts;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+std::string radius_text(double radius) {
+  const double pixels = radius * 255;
+  if (std::abs(pixels - std::round(pixels)) < 1e-6) return fmt::format("{:.0f}/255", pixels);
+  return fmt::format("{:.4g}", radius);
+}
+
 std::vector<double> parse_radii(const std::string& text) {
   std::vector<double> radii;
-  size_t begin = 0;
-  while (begin <= text.size()) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    const double radius = parse_number(text.substr(begin, end - begin));
-    if (radius <= 0) throw UsageError(fmt::format("radii must be positive, got '{}'", text));
-    radii.push_back(radius);
-    begin = end + 1;
+  for (const std::string& part : split_list(text)) {
+    radii.push_back(parse_number(part));
+    if (radii.back() <= 0) throw UsageError(fmt::format("radii must be positive, got '{}'", text));
   }
   std::ranges::sort(radii);
   radii.erase(std::unique(radii.begin(), radii.end()), radii.end());

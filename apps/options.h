@@ -46,6 +46,10 @@ class Options {
 
 /// A number or a fraction: "0.5", "36/255". Throws UsageError.
 double parse_number(const std::string& text);
+/// The parts between commas, empty ones too.
+std::vector<std::string> split_list(const std::string& text);
+/// "36/255" where it is that, else four digits.
+std::string radius_text(double radius);
 /// Radii separated by commas, > 0, sorted and without repetition. Throws UsageError.
 std::vector<double> parse_radii(const std::string& text);
 

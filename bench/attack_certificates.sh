@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tries to break certificates by number: more than 100,000 short attack runs on a model trained here on the embedded
-# pictures, and on another one, if it is named. Fails when a certified picture breaks. Half an hour on two cores.
+# Tries to break certificates by number: short attack runs, some 100,000 if most pictures survive, on a model trained here on
+# the embedded pictures, and on another one, if it is named; the table says how many. Fails when a certified one breaks.
 # usage: bench/attack_certificates.sh [MODEL DATA]     GSNET names the program, default build/release/gsnet
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "data/dataset.h"
+#include "data/files.h"
 
 namespace gsnet::data {
 namespace {
@@ -27,8 +28,7 @@ class Padded final : public Dataset {
   std::string name(int64_t i) const override { return whole_->name(i); }
 
   void read(int64_t i, std::span<uint8_t> pixels) const override {
-    GSNET_CHECK(static_cast<int64_t>(pixels.size()) == frame_.numel(),
-                fmt::format("a picture has {} bytes, got room for {}", frame_.numel(), pixels.size()));
+    check_read("padded set", i, size(), frame_, pixels);
     std::vector<uint8_t> small(static_cast<size_t>(inner_.numel()));
     whole_->read(i, small);
     std::ranges::fill(pixels, uint8_t{0});

@@ -15,7 +15,7 @@ struct SmoothingSpec {
   int64_t selection = 100;       ///< samples that choose the class (n0)
   int64_t estimation = 100'000;  ///< samples that bound its probability (n)
   double alpha = 0.001;          ///< chance that a picture gets a wrong certificate; above 0, below 1/2
-  int64_t batch = 256;           ///< noisy pictures at a time; results do not depend on it
+  int64_t batch = 256;  ///< noisy pictures at a time; results do not depend on it, but for ties within rounding
   uint64_t seed = 0;
   /// Abstain before all samples are drawn where a certificate has become unlikely (one in a million at each look). It
   /// takes certificates away and adds none: the guarantee stays.

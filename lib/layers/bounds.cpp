@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "layers/verified_norm.h"
 
 namespace gsnet {
 namespace {
@@ -17,7 +18,6 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 // (Higham, "Accuracy and Stability", 3.5), |A|_F^2 being at most the rank times |A|^2: rows times columns times u
 // covers the first product, the others, of normalised squares, add less than 1e-9.
 constexpr double kSlack = 1e-9;
-constexpr int kSquarings = 5;
 
 Matrix to_matrix(const Tensor& w, int64_t first_row, int64_t rows, int64_t columns) {
   const Tensor numbers = with_dtype(w, DType::f64);
@@ -33,20 +33,6 @@ void keep_sharper(LayerBound& bound, double value, double slack, const char* met
   if (proven.value() < bound.value.value()) bound = {proven, method};
 }
 
-/// Schatten norm of order 2^(kSquarings + 2) by Gram iteration.
-double gram_bound(const Matrix& w) {
-  Matrix a = w.rows() <= w.cols() ? Matrix(w * w.transpose()) : Matrix(w.transpose() * w);
-  double log_norm = 0;
-  for (int step = 0; step <= kSquarings; ++step) {
-    if (step > 0) a = Matrix(a * a);
-    const double norm = a.norm();
-    if (norm == 0) return 0;
-    log_norm = 2 * log_norm + std::log(norm);
-    a /= norm;
-  }
-  return std::exp(std::ldexp(log_norm, -kSquarings - 1));
-}
-
 LayerBound sharpest(const Matrix& w) {
   const double slack = kSlack + static_cast<double>(w.size()) * 0x1p-53;
   LayerBound bound{UpperBound::proven(outward(w.norm(), slack)), "frobenius"};
@@ -58,7 +44,8 @@ LayerBound sharpest(const Matrix& w) {
   if (defect < 0.1) {
     keep_sharper(bound, std::sqrt(1 + defect), slack, "isometry defect");
   } else {
-    keep_sharper(bound, gram_bound(w), slack, "gram");
+    const std::span<const double> numbers(w.data(), static_cast<size_t>(w.size()));
+    keep_sharper(bound, gram_iteration_bound(numbers, w.rows(), w.cols()).value(), 0, "gram");
   }
   return bound;
 }

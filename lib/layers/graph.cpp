@@ -89,7 +89,8 @@ std::vector<Graph::NodeBound> Graph::bounds() const {
     }
     const std::vector<Shape> shapes = input_shapes(node);
     try {
-      return NodeBound{node.module->bound(from, shapes).value, node.module->bound(ones, shapes)};
+      const LayerBound layer = node.module->bound(ones, shapes);  // dear: one input needs it once only
+      return NodeBound{from.size() == 1 ? from[0] * layer.value : node.module->bound(from, shapes).value, layer};
     } catch (const Error& error) {
       throw Error(fmt::format("layer '{}' ({}) has no Lipschitz bound: {}", node.description.name,
                               node.description.type, error.what()));

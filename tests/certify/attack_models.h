@@ -89,7 +89,7 @@ inline AttackTask one_of(const AttackTask& task, int64_t n) {
 inline Model small_lipconvnet(Backend& backend) {
   const Description net = lipconvnet({{"width", int64_t{4}}, {"groups", int64_t{2}}}, {3, 32, 32}, 10);
   Model model;
-  model.info = {net, {0.5, 0.5, 0.5}, {0.25, 0.2, 0.3}, std::vector<std::string>(10, "class"), {}};
+  model.info = {net, {0.5, 0.5, 0.5}, {0.25, 0.2, 0.3}, {}, {}};
   model.graph = std::make_unique<Graph>(net, backend, RandomKey(3));
   return model;
 }
