@@ -21,7 +21,7 @@ namespace {
 constexpr int64_t kLipschitzStarts = 64;
 
 std::vector<std::string> parse_battery(const std::string& text) {
-  const std::vector<std::string> names = split_list(text);
+  std::vector<std::string> names = split_list(text);
   for (const std::string& name : names) {
     try {
       find_attack(name);
@@ -120,7 +120,7 @@ constexpr const char* kAbout =
 
 void add_options(Options& options) {
   options.positional("MODEL", "a model file")
-      .value("data", "data set: a path, or glyphs")
+      .value("data", kDataHelp)
       .value("split", "train or test", "test")
       .value("limit", "the first N pictures only; 0: all", "1000")
       .value("norm", "l2, the only one there is", "l2")

@@ -74,7 +74,7 @@ int certify_command(const std::vector<std::string>& arguments) {
       "Certified accuracy: the share of pictures whose class is right and provably stays so under every change\n"
       "of at most that L2 norm (pixels in [0, 1]). --report writes report.html and report.json.");
   options.positional("MODEL", "a model file")
-      .value("data", "data set: a path, or glyphs")
+      .value("data", kDataHelp)
       .value("split", "train or test", "test")
       .value("corruption", "a common corruption of the pictures, such as jpeg:3 (docs/attacks.md)")
       .value("limit", "the first N pictures only; 0: all", "0")

@@ -13,19 +13,20 @@ namespace gsnet::apps {
 namespace {
 
 void print_table(const Model& model, const std::vector<LayerRow>& rows) {
-  size_t name = 5, type = 4, output = 6;
+  size_t name = 5, type = 4, settings = 8, output = 6;
   for (const LayerRow& row : rows) {
     name = std::max(name, row.name.size());
     type = std::max(type, row.type.size());
+    settings = std::max(settings, row.settings.size());
     output = std::max(output, row.output.size());
   }
-  fmt::print("{:<{}}  {:<{}}  {:<{}}  {:>10}  {:>8}  {:>12}  {}\n", "layer", name, "type", type, "output", output,
-             "parameters", "MMACs", "Lipschitz <=", "how");
+  fmt::print("{:<{}}  {:<{}}  {:<{}}  {:<{}}  {:>10}  {:>8}  {:>12}  {}\n", "layer", name, "type", type, "settings",
+             settings, "output", output, "parameters", "MMACs", "Lipschitz <=", "how");
   int64_t parameters = 0;
   double macs = 0;
   for (const LayerRow& row : rows) {
-    fmt::print("{:<{}}  {:<{}}  {:<{}}  {:>10}  {:>8.3f}  {:>12.9g}  {}\n", row.name, name, row.type, type, row.output,
-               output, row.parameters, row.macs * 1e-6, row.bound, row.method);
+    fmt::print("{:<{}}  {:<{}}  {:<{}}  {:<{}}  {:>10}  {:>8.3f}  {:>12.9g}  {}\n", row.name, name, row.type, type,
+               row.settings, settings, row.output, output, row.parameters, row.macs * 1e-6, row.bound, row.method);
     parameters += row.parameters;
     macs += row.macs;
   }
@@ -56,6 +57,7 @@ int inspect_command(const std::vector<std::string>& arguments) {
     for (const LayerRow& row : rows) {
       json["layers"].push_back({{"name", row.name},
                                 {"type", row.type},
+                                {"settings", row.settings},
                                 {"output", row.output},
                                 {"parameters", row.parameters},
                                 {"macs", row.macs},

@@ -50,7 +50,7 @@ int smooth_command(const std::vector<std::string>& arguments) {
       "Certified accuracy of the smoothed classifier: the model's majority vote under normal noise. Holds for any\n"
       "network, for each picture with probability 1 - alpha; the class may be withheld. Pixels in [0, 1], L2.");
   options.positional("MODEL", "a model file")
-      .value("data", "data set: a path, or glyphs")
+      .value("data", kDataHelp)
       .value("split", "train or test", "test")
       .value("limit", "the first N pictures only; 0: all", "0")
       .value("sigma", "deviation of the noise, pixels in [0, 1]", "0.25")

@@ -67,10 +67,7 @@ class Run {
     model_.info.class_names = parts_.train->class_names();
     model_.info.mean = recipe_.normalisation.mean;
     model_.info.stddev = recipe_.normalisation.stddev;
-    model_.info.description =
-        make_architecture(recipe_.architecture, recipe_.model, {picture.channels, picture.height, picture.width},
-                          static_cast<int64_t>(model_.info.class_names.size()));
-    model_.graph = std::make_unique<Graph>(model_.info.description, *backend_, RandomKey(recipe_.seed));
+    build_network({picture.channels, picture.height, picture.width});
     loader_ = std::make_unique<data::Loader>(parts_.train,
                                              data::LoaderSpec{.batch = recipe_.batch,
                                                               .normalisation = recipe_.normalisation,
@@ -86,6 +83,7 @@ class Run {
       state_ = folder_.load_checkpoint(*model_.graph, *trainer_, text_);
       folder_.rewind_log(state_.epoch);
     }
+    folder_.prepare();
     folder_.write_recipe(text_);
   }
 
@@ -107,6 +105,16 @@ class Run {
   }
 
  private:
+  void build_network(const Shape& input) {
+    try {
+      model_.info.description = make_architecture(recipe_.architecture, recipe_.model, input,
+                                                  static_cast<int64_t>(model_.info.class_names.size()));
+      model_.graph = std::make_unique<Graph>(model_.info.description, *backend_, RandomKey(recipe_.seed));
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}: [model]: {}", recipe_.file, error.what()));
+    }
+  }
+
   void announce() {
     int64_t count = 0;
     for (const NamedParameter& named : parameters_of(*model_.graph)) count += named.parameter->value.numel();
@@ -218,9 +226,11 @@ int train_command(const std::vector<std::string>& arguments) {
       "train RECIPE.toml [--data DIR] [--out DIR] [--set key=value …] [--resume]",
       "Trains a classifier and keeps the model with the best certified accuracy on pictures held out of the\n"
       "training set. The run folder holds recipe.toml, log.jsonl, checkpoint.safetensors and model.safetensors.\n"
-      "Ctrl-C saves and exits with 130; --resume goes on bit for bit as if never stopped.");
-  options.positional("RECIPE", "a TOML file; docs/recipes.md lists its keys")
-      .value("data", "data set, in place of the recipe's: a path, or glyphs")
+      "Ctrl-C saves and exits with 130; --resume goes on bit for bit as if never stopped.\n\n"
+      "A recipe's keys and what they are when left out; docs/recipes.md explains them and lists [model]'s:\n\n" +
+          recipe_text({}));
+  options.positional("RECIPE", "a TOML file; its keys are above")
+      .value("data", std::string("in place of the recipe's; ") + kDataHelp)
       .value("out", "run folder (runs/NAME)")
       .values("set", "key=value, in place of a recipe's entry: --set run.epochs=3")
       .flag("resume", "go on from the run folder's checkpoint, or begin when there is none")

@@ -235,6 +235,7 @@ Recipe read_recipe(const std::filesystem::path& path, const std::vector<std::str
   for (const std::string& setting : settings) apply_setting(root, setting);
   Recipe recipe;
   recipe.name = path.stem().string();
+  recipe.file = file;
   read_data(root, file, recipe);
   Section model(root, file, "model");
   model.read("architecture", recipe.architecture);

@@ -13,6 +13,7 @@ namespace gsnet::apps {
 
 struct Recipe {
   std::string name;
+  std::string file;  ///< where it was read; for messages
 
   // [data]
   std::string data = "glyphs";        ///< a path, or "glyphs"

@@ -34,14 +34,19 @@ RunState from_json(const nlohmann::json& json) {
 }  // namespace
 
 RunFolder::RunFolder(fs::path folder, bool resume) : folder_(std::move(folder)) {
-  std::error_code code;
-  fs::create_directories(folder_, code);
-  GSNET_CHECK(fs::is_directory(folder_), fmt::format("{}: cannot make the run folder: {}", folder_.string(),
-                                                     code ? code.message() : "a file has this name"));
-  GSNET_CHECK(access(folder_.c_str(), W_OK) == 0,
-              fmt::format("{}: cannot write to the run folder: {}", folder_.string(), std::strerror(errno)));
+  GSNET_CHECK(!fs::exists(folder_) || fs::is_directory(folder_),
+              fmt::format("{}: cannot make the run folder: a file has this name", folder_.string()));
   GSNET_CHECK(resume || (!has_checkpoint() && !fs::exists(model_path())),
               fmt::format("{}: holds a run already; go on with --resume or choose another --out", folder_.string()));
+}
+
+void RunFolder::prepare() const {
+  std::error_code code;
+  fs::create_directories(folder_, code);
+  GSNET_CHECK(fs::is_directory(folder_),
+              fmt::format("{}: cannot make the run folder: {}", folder_.string(), code.message()));
+  GSNET_CHECK(access(folder_.c_str(), W_OK) == 0,
+              fmt::format("{}: cannot write to the run folder: {}", folder_.string(), std::strerror(errno)));
 }
 
 bool RunFolder::has_checkpoint() const { return fs::exists(checkpoint_path()); }

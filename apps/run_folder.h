@@ -23,8 +23,11 @@ struct RunState {
 
 class RunFolder {
  public:
-  /// Makes the folder if need be. Throws Error when it cannot be written to, or holds a run and `resume` is false.
+  /// Throws Error when the folder holds a run and `resume` is false, or a file has its name.
   RunFolder(std::filesystem::path folder, bool resume);
+
+  /// Makes the folder if need be. Throws Error when it cannot be written to.
+  void prepare() const;
 
   const std::filesystem::path& path() const { return folder_; }
   std::filesystem::path model_path() const { return folder_ / "model.safetensors"; }

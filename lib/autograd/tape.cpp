@@ -27,7 +27,7 @@ Var Tape::use(Parameter& parameter) {
   if (!tracks(parameter)) return {parameter.value, this, -1};
   const auto found = leaves_.find(&parameter);
   if (found != leaves_.end()) return {parameter.value, this, found->second};
-  const Var made = leaf(parameter.value, &parameter);
+  Var made = leaf(parameter.value, &parameter);
   leaves_.emplace(&parameter, made.id);
   return made;
 }

@@ -16,7 +16,8 @@ class ChannelMap {
   ChannelMap(int64_t inputs, std::vector<int32_t> source);
 
   /// Channel shuffle of the Group-and-Shuffle layer (arXiv 2406.10019): plain, out[(i mod g) C/g + i / g] = in[i];
-  /// paired, neighbouring pairs move together. Throws Error unless C (or C/2) divides by groups.
+  /// paired, neighbouring pairs move together. Where g does not divide C (or C/2) the channels are dealt out to the
+  /// groups in turn just so, and the first groups get one (or one pair) more.
   static ChannelMap shuffle(int64_t channels, int64_t groups, bool paired);
   /// The first min(inputs, outputs) channels, zeros after them: the reference code's padding and cropping.
   static ChannelMap head(int64_t inputs, int64_t outputs);

@@ -80,15 +80,14 @@ ChannelMap::ChannelMap(int64_t inputs, std::vector<int32_t> source) : inputs_(in
 }
 
 ChannelMap ChannelMap::shuffle(int64_t channels, int64_t groups, bool paired) {
+  GSNET_CHECK(channels >= 0 && groups >= 1,
+              fmt::format("[channels] cannot shuffle {} channels in {} groups", channels, groups));
   const int64_t unit = paired ? 2 : 1;
-  GSNET_CHECK(groups >= 1 && channels % (groups * unit) == 0,
-              fmt::format("[channels] a {}shuffle of {} channels needs a multiple of {}", paired ? "paired " : "",
-                          channels, groups * unit));
-  const int64_t per_group = channels / groups / unit;
-  std::vector<int32_t> source(static_cast<size_t>(channels));
-  for (int64_t i = 0; i < channels; ++i) {
-    const int64_t block = i / unit, to = ((block % groups) * per_group + block / groups) * unit + i % unit;
-    source[static_cast<size_t>(to)] = static_cast<int32_t>(i);
+  std::vector<int32_t> source;
+  for (int64_t g = 0; g < groups; ++g) {
+    for (int64_t first = g * unit; first < channels; first += groups * unit) {
+      for (int64_t i = first; i < std::min(first + unit, channels); ++i) source.push_back(static_cast<int32_t>(i));
+    }
   }
   return {channels, std::move(source)};
 }

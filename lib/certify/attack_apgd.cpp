@@ -140,8 +140,8 @@ AttackFinds apgd_t_attack(AttackTarget& target, const AttackTask& task, const At
     const std::vector<int64_t> open = candidates.open();
     if (open.empty()) break;
     runs += static_cast<int64_t>(open.size());
-    std::vector<int> targets;
-    for (const std::vector<int>& of_one : rivals) targets.push_back(of_one[rank]);
+    std::vector<int> targets(rivals.size());
+    std::ranges::transform(rivals, targets.begin(), [&](const std::vector<int>& of_one) { return of_one[rank]; });
     Climb(target, task, spec, AttackLoss::targeted_dlr, targets).run(candidates, open, rank);
   }
   return {candidates.take(), runs};

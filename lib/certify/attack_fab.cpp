@@ -119,8 +119,8 @@ AttackFinds fab_attack(AttackTarget& target, const AttackTask& task, const Attac
     }
     if (open.empty()) break;
     runs += static_cast<int64_t>(open.size());
-    std::vector<int> targets;
-    for (const std::vector<int>& of_one : rivals) targets.push_back(of_one[rank]);
+    std::vector<int> targets(rivals.size());
+    std::ranges::transform(rivals, targets.begin(), [&](const std::vector<int>& of_one) { return of_one[rank]; });
     run_target(target, task, spec.steps, open, targets, nearest);
   }
   bisect(target, task, nearest);

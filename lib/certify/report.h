@@ -27,7 +27,9 @@ struct Thumbnail {
 };
 
 struct LayerRow {
-  std::string name, type, output;
+  std::string name, type;
+  std::string settings;  ///< "kernel 3, stride 2, groups 4"
+  std::string output;
   int64_t parameters = 0;
   double macs = 0;
   double bound = 0;  ///< the layer's own Lipschitz upper bound

@@ -118,7 +118,7 @@ std::string report_html(const CertificationReport& report) {
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{0}</title>\n"
       "<style>{1}</style>\n</head>\n<body>\n<h1>{0}</h1>\n"
       "<p class=\"subtitle\">Certified robustness against changes bounded in L2 norm</p>\n",
-      title, kStyle);
+      title, style());
   page += headline(report, summary) + sample_sections(report, summary);
   page += layer_section(report) + settings_section(report) + kMeaning;
   return page + "</body>\n</html>\n";

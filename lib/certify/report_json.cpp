@@ -41,6 +41,7 @@ Json layers_json(const CertificationReport& report) {
   for (const LayerRow& layer : report.layers) {
     rows.push_back({{"name", layer.name},
                     {"type", layer.type},
+                    {"settings", layer.settings},
                     {"output", layer.output},
                     {"parameters", layer.parameters},
                     {"macs", number(layer.macs)},

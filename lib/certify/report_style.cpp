@@ -2,7 +2,8 @@
 
 namespace gsnet::report {
 
-const char* const kStyle = R"css(
+const char* style() {
+  return R"css(
 :root { color-scheme: light; --paper: #fff; --ink: #1c2126; --muted: #5c6670; --rule: #d9dee3; --faint: #f4f6f8;
   --main: #28597f; --light: #a8c3d9; --area: #e9f0f6; --wrong: #b5562c;
   --serif: Charter, "Bitstream Charter", "Sitka Text", Cambria, "Source Serif 4", Georgia, serif;
@@ -83,5 +84,6 @@ thead .scale { vertical-align: bottom; } .scale span { float: left; width: 33.33
   body { max-width: none; padding: 0; font-size: 10.5pt; } .scroll, .tall { overflow: visible; max-height: none; }
   .tall thead th { position: static; } svg { max-height: 11cm; } h2 { margin-top: 1.6rem; } }
 )css";
+}
 
 }  // namespace gsnet::report

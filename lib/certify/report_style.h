@@ -3,6 +3,6 @@
 
 namespace gsnet::report {
 
-extern const char* const kStyle;
+const char* style();
 
 }  // namespace gsnet::report

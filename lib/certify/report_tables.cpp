@@ -84,19 +84,20 @@ std::string layer_table(const CertificationReport& report) {
   double macs = 0;
   for (const LayerRow& layer : report.layers) {
     rows += fmt::format(
-        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>"
+        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>"
         "<td class=\"n\">{}</td><td>{}</td></tr>\n",
-        escaped(layer.name), escaped(layer.type), escaped(layer.output), count(layer.parameters),
-        with_prefix(layer.macs), rounded_up(layer.bound), escaped(layer.method));
+        escaped(layer.name), escaped(layer.type), escaped(layer.settings), escaped(layer.output),
+        count(layer.parameters), with_prefix(layer.macs), rounded_up(layer.bound), escaped(layer.method));
     parameters += layer.parameters;
     macs += layer.macs;
   }
   rows += fmt::format(
-      "<tr class=\"total\"><th scope=\"row\">network</th><td></td><td></td><td class=\"n\">{}</td>"
+      "<tr class=\"total\"><th scope=\"row\">network</th><td></td><td></td><td></td><td class=\"n\">{}</td>"
       "<td class=\"n\">{}</td><td class=\"n\">{}</td><td>on normalised inputs</td></tr>\n",
       count(parameters), with_prefix(macs), rounded_up(report.network_bound));
   constexpr const char* kHead =
-      "<th>layer</th><th>type</th><th>output</th><th class=\"n\">parameters</th><th class=\"n\">multiply-adds</th>"
+      "<th>layer</th><th>type</th><th>settings</th><th>output</th><th class=\"n\">parameters</th><th "
+      "class=\"n\">multiply-adds</th>"
       "<th class=\"n\">bound</th><th>method</th>";
   return table("layers", kHead, rows, report.layers.size());
 }

@@ -79,7 +79,7 @@ LogitError RoundingModel::error_of(const Norms& norms, size_t picture) const {
     ErrorAround in;
     ErrorAround own{absolute, absolute, 0};
     for (int from : layer.inputs) {
-      const auto source = static_cast<size_t>(from + 1);
+      const auto source = static_cast<size_t>(from) + 1;  // 0: the input, -1
       const ErrorAround& error = at[source];
       const double norm = norms[source][picture] * kMeasured;
       const double reach = (from < 0 ? 1 : layers_[static_cast<size_t>(from)].from_input) * scale_;

@@ -25,8 +25,9 @@ double binomial_tail_up(double n, double k, double log_choose, double p) {
   const double odds = p / (1 - p), log_p = k * std::log(p), log_q = (n - k) * std::log1p(-p);
   const double first = std::exp(log_choose + log_p + log_q + 16 * kUnit * (1 - log_p - log_q));
   double sum = 1, term = 1, terms = 1;
-  for (double j = k; j < n; ++j, ++terms) {
-    const double ratio = (n - j) / (j + 1) * odds;  // falls with j
+  for (auto left = static_cast<int64_t>(n - k); left > 0; --left, ++terms) {
+    const auto more = static_cast<double>(left);
+    const double ratio = more / (n - more + 1) * odds;  // falls with `left`
     if (ratio >= 1) return std::numeric_limits<double>::infinity();
     if (term * ratio / (1 - ratio) < kUnit) {
       sum += kUnit;

@@ -55,7 +55,8 @@ Var BatchNorm::forward(Tape& tape, const Var& x) {
 }
 
 Var BatchNorm::batch_forward(Tape& tape, const Var& x) {
-  const auto count = static_cast<double>(x.value.numel() / x.shape()[1]);
+  const int64_t of_a_channel = x.value.numel() / x.shape()[1];
+  const auto count = static_cast<double>(of_a_channel);
   GSNET_CHECK(count > 1, fmt::format("[batch_norm] {} has one number a channel: no variance", to_string(x.shape())));
   const Var mean = ops::scale(ops::sum_to_channels(x), 1 / count);
   const Var centred = ops::add_bias(x, ops::scale(mean, -1));

@@ -23,8 +23,9 @@ RoundingBound operator+(const RoundingBound& a, const RoundingBound& b) {
 }
 
 RoundingBound product_rounding(const Arithmetic& arithmetic, int64_t products, UpperBound partial, UpperBound bias) {
+  const int64_t block_sums = (products + 15) / 16;
   const double roundings =
-      static_cast<double>(products * arithmetic.roundings_per_product + products / 16) + arithmetic.parts + 2;
+      static_cast<double>(products * arithmetic.roundings_per_product + block_sums) + arithmetic.parts + 2;
   const UpperBound factor =
       rounding_factor(arithmetic, roundings) * up(std::sqrt(static_cast<double>(arithmetic.orders)));
   return {factor * partial, factor * bias + up(roundings * kUnderflow)};

@@ -122,7 +122,8 @@ Shape Pool::output_shape(const Shape& x) const {
 LayerBound Pool::lipschitz(const Shape& x) const {
   const PoolSpec spec = at(x);
   const auto overlap = [&](size_t i) {
-    return static_cast<double>((spec.kernel[i] + spec.stride[i] - 1) / spec.stride[i]);
+    const int64_t windows = (spec.kernel[i] + spec.stride[i] - 1) / spec.stride[i];
+    return static_cast<double>(windows);
   };
   double bound = std::sqrt(overlap(0) * overlap(1));
   const bool padded = spec.pad != std::array<int64_t, 4>{0, 0, 0, 0};

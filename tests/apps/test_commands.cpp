@@ -237,6 +237,9 @@ TEST_CASE("files that are no models, folders that cannot be written, data that i
   CHECK(message.find("abacus") != std::string::npos);
   CHECK(run({"train", recipe, "--set", "model.depth=7", "--out", folder.at("o3")}, &message) == 1);
   CHECK(message.find("depth") != std::string::npos);
+  CHECK(run({"train", recipe, "--set", "model.depht=5", "--out", folder.at("o3")}, &message) == 1);
+  CHECK(message.find("tiny.toml: [model]: unknown setting 'depht'") != std::string::npos);
+  CHECK_FALSE(fs::exists(folder.at("o3")));  // what cannot start leaves nothing behind
 }
 
 TEST_CASE("numbers and fractions", "[apps]") {

@@ -29,7 +29,7 @@ CertificationReport hand_made() {
   report.radii = {kEps, 0.4};
   report.lipschitz_bound = 1.0 / 3;
   report.network_bound = std::numeric_limits<double>::infinity();
-  report.layers = {{"stem", "Conv2d", "(64, 32, 32)", 1728, 1.77e6, 1.00000001, "gram"}};
+  report.layers = {{"stem", "Conv2d", "kernel 3", "(64, 32, 32)", 1728, 1.77e6, 1.00000001, "gram"}};
   report.settings = {{"precision", "f32"}, {"data", "bad\xffname"}};
   report.most_certain = {{0, 1, 2, 3, {255, 0, 0, 0, 0, 255}}};
   return report;
@@ -106,7 +106,7 @@ TEST_CASE("The JSON has stable keys and full precision", "[certify][report]") {
   CHECK(keys(json["radii"][0]) == std::vector<std::string>{"eps", "certified_accuracy", "certified_accuracy_executed"});
   CHECK(keys(json["classes"][0]) == std::vector<std::string>{"name", "n", "clean_accuracy", "certified_accuracy"});
   CHECK(keys(json["layers"][0]) ==
-        std::vector<std::string>{"name", "type", "output", "parameters", "macs", "bound", "method"});
+        std::vector<std::string>{"name", "type", "settings", "output", "parameters", "macs", "bound", "method"});
   CHECK(keys(json["samples"][0]) ==
         std::vector<std::string>{"index", "name", "label", "predicted", "radius", "executed_radius"});
   CHECK(json["radii"][0]["eps"].get<double>() == kEps);

@@ -56,6 +56,25 @@ TEST_CASE("every group of the first layer sees the picture", "[graph]") {
   CHECK(groups({{"depth", int64_t{15}}, {"fit", std::string("head")}}) == 4);
 }
 
+TEST_CASE("a shuffle of any number of channels deals every group's channels out to all groups", "[graph]") {
+  for (const bool paired : {false, true}) {
+    const int64_t unit = paired ? 2 : 1;
+    for (int64_t channels = 1; channels <= 40; ++channels) {
+      for (int64_t groups = 1; groups <= 8; ++groups) {
+        INFO(channels << " channels, " << groups << " groups");
+        const ChannelMap map = ChannelMap::shuffle(channels, groups, paired);  // throws unless a permutation's source
+        REQUIRE(map.outputs() == channels);
+        if (channels <= groups * unit) CHECK(map.is_identity());
+        for (int64_t i = 1; i < channels; ++i) {  // neighbours in a unit stay so; in a group, units are `groups` apart
+          const int64_t step = map.source()[static_cast<size_t>(i)] - map.source()[static_cast<size_t>(i - 1)];
+          const bool next_group = step < 0 || map.source()[static_cast<size_t>(i)] < groups * unit;
+          CHECK((step == 1 || step == groups * unit - (unit - 1) || next_group));
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("a channel map and its adjoint", "[graph]") {
   const ChannelMap paired = ChannelMap::shuffle(8, 2, true);
   const std::vector<int32_t> expected = {0, 1, 4, 5, 2, 3, 6, 7};

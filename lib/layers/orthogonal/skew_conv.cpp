@@ -33,7 +33,8 @@ double design_radius(const SkewConvSpec& spec) {
 /// Shuffle of the layer's input channels, as a map of what space-to-depth made of them.
 ChannelMap shuffled(int64_t channels, const SkewConvSpec& spec) {
   const int64_t area = spec.stride * spec.stride, unit = spec.paired ? 2 : 1;
-  if (spec.shuffle <= 1 || channels % (spec.shuffle * unit) != 0)
+  const bool as_reference = spec.fit == ChannelFit::head;  // whose first layer, of three channels, has none
+  if (spec.shuffle <= 1 || (as_reference && channels % (spec.shuffle * unit) != 0))
     return ChannelMap::head(channels * area, channels * area);
   const ChannelMap plain = ChannelMap::shuffle(channels, spec.shuffle, spec.paired);
   std::vector<int32_t> source;

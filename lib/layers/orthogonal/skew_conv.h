@@ -21,8 +21,9 @@ struct SkewConvSpec {
   int64_t kernel = 3;  ///< odd
   int64_t stride = 1;  ///< by space-to-depth
   int64_t groups = 1;
-  int64_t shuffle =
-      1;  ///< channel shuffle with this many groups before the layer (1: none); left out where it does not divide
+  /// Channel shuffle with this many groups before the layer (1: none). With the `head` fit it is left out where it does
+  /// not divide the channels, as in the reference code.
+  int64_t shuffle = 1;
   bool paired = true;  ///< the shuffle moves neighbouring pairs together
   ChannelFit fit = ChannelFit::per_group;
   ScaleKind scale = ScaleKind::gram;
