@@ -19,10 +19,18 @@ enum class SeriesSave : uint8_t {
   input,     ///< nothing: the backward pass computes them again
 };
 
+/// How the products of a convolution are summed.
+enum class SeriesProducts : uint8_t {
+  direct,  ///< as written; what RoundingBound covers
+  fast,    ///< where it pays, by bilinear forms with fewer multiplications (Winograd): rounding errors about as large in
+           ///< the mean, but not within the bounds of the direct sum
+};
+
 struct SeriesSpec {
   std::vector<double> coefficients;  ///< c_0 … c_K, all but the last non-zero; degree K >= 1
   int64_t groups = 1;
   SeriesSave save = SeriesSave::iterates;
+  SeriesProducts products = SeriesProducts::direct;
 
   int degree() const { return static_cast<int>(coefficients.size()) - 1; }
 };

@@ -100,6 +100,14 @@ void compare(Backend& cpu, const Case& c) {
     Tensor y = cpu.empty_like(r.y);
     cpu.conv_exp(problem.x, problem.k, spec, y, nullptr);
     CHECK(relative_error(y, expected.y) < kTolerance);
+    SeriesSpec fast = spec;
+    fast.products = SeriesProducts::fast;
+    const Results f = run(cpu, problem, fast);
+    CHECK(relative_error(f.y, expected.y) < kTolerance);
+    CHECK(relative_error(f.dx, expected.dx) < kTolerance);
+    CHECK(relative_error(f.dk, expected.dk) < kTolerance);
+    CHECK(relative_error(f.lone_dx, expected.dx) < kTolerance);
+    CHECK(relative_error(f.lone_dk, expected.dk) < kTolerance);
     const Results again = run(cpu, problem, spec);
     CHECK(same_bits(r.y, again.y));
     CHECK(same_bits(r.dx, again.dx));

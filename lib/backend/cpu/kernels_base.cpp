@@ -5,11 +5,17 @@
 namespace gsnet::cpu {
 
 const SeriesKernels& series_kernels_base() {
-  static constexpr SeriesKernels kernels = {"baseline x86-64",    false,
-                                            isa_base::kVector,    isa_base::kLargestRun,
-                                            isa_base::load_block, isa_base::store_block,
-                                            isa_base::columns_of, isa_base::conv,
-                                            isa_base::gradient};
+  static constexpr SeriesKernels kernels = {"baseline x86-64",
+                                            false,
+                                            isa_base::kVector,
+                                            isa_base::kLargestRun,
+                                            isa_base::load_block,
+                                            isa_base::store_block,
+                                            isa_base::columns_of,
+                                            isa_base::conv,
+                                            isa_base::gradient,
+                                            isa_base::tile_kernels<isa_base::Toeplitz2>(),
+                                            isa_base::tile_kernels<isa_base::Winograd4>()};
   return kernels;
 }
 

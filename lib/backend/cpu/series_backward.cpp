@@ -4,7 +4,7 @@
 
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/series.h"
-#include "backend/cpu/series_team.h"
+#include "backend/cpu/series_step.h"
 #include "backend/host/parallel.h"
 
 namespace gsnet::cpu {
@@ -13,13 +13,14 @@ namespace {
 /// Floats of one team's scratch: the iterates computed again, x before them; the a of one batch of terms and one
 /// more; the columns of the batch; the sum for dx.
 struct BackwardScratch {
-  int64_t iterates = 0, a = 0, columns = 0, sum = 0, size = 0;
+  int64_t iterates = 0, a = 0, columns = 0, sum = 0, tiles = 0, size = 0;
 
   BackwardScratch(const SeriesPlan& plan, int64_t kept, int64_t terms) {
     a = kept * plan.buffer_floats();
     columns = a + (terms + 1) * plan.buffer_floats();
     sum = columns + terms * plan.column_floats();
-    size = sum + plan.buffer_floats();
+    tiles = sum + plan.buffer_floats();
+    size = tiles + std::max(step_scratch_floats(plan), gradient_scratch_floats(plan, terms));
   }
 };
 
@@ -55,28 +56,25 @@ struct Backward {
     return saved.tensors[static_cast<size_t>(m - 1)].data<float>() + plan.saved_offset(task);
   }
 
-  ConvStep conv_step(const Member& member, int64_t task) const {
-    const SeriesGeometry& g = plan.geometry;
-    const Share part = member.share(g.runs * pixels_of(g));
+  ConvStep conv_step(int64_t task) const {
     ConvStep s = {};
     s.weights = weights + plan.group_of(task) * plan.weight_floats();
     s.alpha = 1;
-    s.vectors = plan.vectors_of(task);
-    s.begin = part.begin;
-    s.end = part.end;
     return s;
   }
 
   void compute_iterates(const Member& member, int64_t task, float* buffers) const {
     for (int m = spec.degree(); m > 1; --m) {
       member.meet();
-      if (task < 0) continue;
-      ConvStep s = conv_step(member, task);
-      s.u = iterate(m, task, buffers);
-      s.x = buffers;
-      s.out = buffers + (spec.degree() - m + 1) * plan.buffer_floats();
-      s.beta = ratio(m);
-      plan.kernels->conv(plan.geometry, s);
+      ConvStep s = {};
+      if (task >= 0) {
+        s = conv_step(task);
+        s.u = iterate(m, task, buffers);
+        s.x = buffers;
+        s.out = buffers + (spec.degree() - m + 1) * plan.buffer_floats();
+        s.beta = ratio(m);
+      }
+      series_step(plan, member, task, s, buffers + layout.tiles);
     }
     member.meet();
   }
@@ -93,29 +91,29 @@ struct Backward {
                             buffers + layout.columns + slot * plan.column_floats(), pixels.begin, pixels.end);
     }
     if (slot + 1 < terms && m + 1 < spec.degree()) return;
-    member.meet();
-    if (task < 0) return;
     std::vector<const float*> a, columns;
     for (int64_t i = 0; i <= slot; ++i) {
       a.push_back(a_of(m - static_cast<int>(slot - i), buffers));
       columns.push_back(buffers + layout.columns + i * plan.column_floats());
     }
-    const int64_t column_blocks = (g.columns / plan.kernels->vector + 1) / 2;
-    const Share part = member.share(column_blocks * g.runs);
-    plan.kernels->gradient(g, {a.data(), columns.data(), slot + 1, gradient_of(member.team(), plan.group_of(task)),
-                               !first_of_group || m >= terms, plan.vectors_of(task), part.begin, part.end});
+    float* gradient = task >= 0 ? gradient_of(member.team(), plan.group_of(task)) : nullptr;
+    series_gradient(plan, member, task, {a, columns, gradient, !first_of_group || m >= terms}, buffers + layout.tiles);
   }
 
   void adjoint_step(const Member& member, int m, int64_t task, float* buffers) const {
-    ConvStep s = conv_step(member, task);
-    s.u = a_of(m, buffers);
-    s.out = a_of(m + 1, buffers);
-    s.beta = -ratio(m + 1);
-    if (dx != nullptr) {
+    ConvStep s = {};
+    if (task >= 0) {
+      s = conv_step(task);
+      s.u = a_of(m, buffers);
+      s.out = a_of(m + 1, buffers);
+      s.beta = -ratio(m + 1);
+    }
+    if (task >= 0 && dx != nullptr) {
       s.sum = buffers + layout.sum;
       s.sum_in = m == 0 ? s.u : s.sum;
     }
-    plan.kernels->conv(plan.geometry, s);
+    if (plan.tiles != nullptr) member.meet();  // the gradient's scratch is free
+    series_step(plan, member, task, s, buffers + layout.tiles);
   }
 
   void task(const Member& member, int64_t task) const {
@@ -135,7 +133,7 @@ struct Backward {
     for (int m = 0; m < spec.degree(); ++m) {
       gradient_step(member, m, task, first_of_group, buffers);
       if (m + 1 == spec.degree() && dx == nullptr) break;
-      if (task >= 0) adjoint_step(member, m, task, buffers);
+      adjoint_step(member, m, task, buffers);
       member.meet();
     }
     if (task >= 0 && dx != nullptr) {
@@ -150,9 +148,10 @@ void unpack_gradient(const SeriesPlan& plan, const float* gradient, int64_t run,
   const SeriesGeometry& g = plan.geometry;
   const int64_t taps = taps_of(g), whole_taps = plan.kernel_height * plan.kernel_width, vector = plan.kernels->vector;
   const int64_t first = run_begin(g, run), size = run_begin(g, run + 1) - first;
+  std::vector<float> scratch;
   for (int64_t block = 0; block < g.channels; block += 2 * vector) {
     const int64_t wide = std::min(g.columns - block, 2 * vector), there = std::min(g.channels - block, wide);
-    const float* from = gradient + (block * g.channels + first * wide) * taps;
+    const float* from = gradient_taps(plan, gradient, block, run, scratch);
     for (int64_t tap = 0; tap < taps; ++tap) {
       for (int64_t o = 0; o < size; ++o, from += wide) {
         float* to = dk + ((first + o) * g.channels + block) * whole_taps + plan.whole_tap(tap);
@@ -192,7 +191,7 @@ void series_backward(const SeriesMachine& machine, const Tensor& x, const Tensor
     for (float& value : dk.host<float>()) value = 0;
     return;
   }
-  const SeriesPlan plan = plan_series(*machine.kernels, x.shape(), k.shape(), spec.groups, machine.threads);
+  const SeriesPlan plan = plan_series(*machine.kernels, x.shape(), k.shape(), spec, machine.threads);
   const auto floats = [](int64_t count) { return static_cast<size_t>(count) * sizeof(float); };
   const bool recompute = static_cast<int>(saved.tensors.size()) + 1 < spec.degree();
   const int64_t terms = plan.terms_at_once(spec.degree());

@@ -63,6 +63,34 @@ struct GradientStep {
   int64_t begin, end;  ///< the part of column blocks x runs to do
 };
 
+/// A step over tiles: `width` vectors of a pixel (or tile) lie beside each other. Tiles are counted row by row, of the
+/// whole picture; arrays of frequencies hold those from first_tile on.
+struct TileStep {
+  const float* from;
+  float* to;
+  int64_t frequency_stride;  ///< floats
+  int64_t tiles_wide;        ///< in a row of the picture
+  int64_t first_tile;
+  int64_t width;
+  int64_t begin, end;  ///< the part of tiles x width to do
+};
+
+/// A 3x3 convolution by fewer multiplications: inputs of a tile are spread to products x products frequencies, each
+/// of which is a product over channels as of a 1x1 convolution, and gathered to outputs x outputs pixels.
+struct TileKernels {
+  int64_t outputs, products;  ///< along an axis
+
+  /// to[frequency][tile][n] from from[pixel][n].
+  void (*spread)(const SeriesGeometry&, const TileStep&);
+  /// The adjoint of gather: the same from gradients of its outputs.
+  void (*spread_outputs)(const SeriesGeometry&, const TileStep&);
+  /// From from[frequency][tile][n]; where to, and with what added, is in the convolution's step.
+  void (*gather)(const SeriesGeometry&, const TileStep&, const ConvStep&);
+  /// Frequencies of a kernel from its 9 taps, element by element of arrays of `count`; and the adjoint.
+  void (*kernel)(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t count);
+  void (*kernel_adjoint)(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t count);
+};
+
 struct SeriesKernels {
   const char* name;
   bool fused;           ///< multiply-adds round once
@@ -79,6 +107,9 @@ struct SeriesKernels {
                   int64_t end);
   void (*conv)(const SeriesGeometry&, const ConvStep&);
   void (*gradient)(const SeriesGeometry&, const GradientStep&);
+
+  TileKernels whole_of_2;  ///< pictures of 2 x 2: 9 products for 16
+  TileKernels tiles_of_4;  ///< 4 x 4 pixels by 36 products for 144
 };
 
 /// Compiled for this instruction set, whether or not the processor has it.

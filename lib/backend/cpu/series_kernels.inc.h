@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/cpu/series_gradient.inc.h"
+#include "backend/cpu/series_tiles.inc.h"
 
 namespace gsnet::cpu::GSNET_ISA {
 

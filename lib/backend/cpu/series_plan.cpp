@@ -28,7 +28,9 @@ int64_t best_team_size(int64_t tasks, int64_t threads) {
   return best;
 }
 
-constexpr int64_t kWeightFloats = 48 * 1024;  // that stay in the second-level cache while pixels pass
+constexpr int64_t kWeightFloats = 48 * 1024;     // that stay in the second-level cache while pixels pass
+constexpr int64_t kFrequencyFloats = 96 * 1024;  // of tiles in and out, likewise
+constexpr int64_t kFewestChannels = 8;           // for which transforms of tiles are worth it
 
 SeriesGeometry geometry_of(const SeriesKernels& kernels, const Shape& x, const Shape& k) {
   SeriesGeometry g = {};
@@ -47,18 +49,37 @@ SeriesGeometry geometry_of(const SeriesKernels& kernels, const Shape& x, const S
 
 }  // namespace
 
-SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape& k, int64_t groups, int threads) {
+/// The form with the fewest products, if it saves a third or more.
+void choose_tiles(const SeriesKernels& kernels, SeriesPlan& plan) {
+  const SeriesGeometry& g = plan.geometry;
+  if (g.kernel_height != 3 || g.kernel_width != 3 || g.channels < kFewestChannels) return;
+  const bool two = g.height == 2 && g.width == 2;
+  const TileKernels& tiles = two ? kernels.whole_of_2 : kernels.tiles_of_4;
+  const int64_t high = ceil_div(g.height, tiles.outputs), wide = ceil_div(g.width, tiles.outputs);
+  const int64_t direct = (3 * g.height - 2) * (3 * g.width - 2);
+  if (3 * high * wide * tiles.products * tiles.products > 2 * direct) return;
+  plan.tiles = &tiles;
+  plan.tiles_high = high;
+  plan.tiles_wide = wide;
+  const int64_t lanes = (plan.blocks > 1 ? 2 : plan.last_vectors) * kernels.vector;
+  const int64_t one = 2 * plan.products() * g.channels * lanes;
+  plan.tiles_at_once = std::clamp<int64_t>(kFrequencyFloats / one, 1, high * wide);
+}
+
+SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape& k, const SeriesSpec& spec,
+                       int threads) {
   SeriesPlan plan = {};
   plan.kernels = &kernels;
   plan.geometry = geometry_of(kernels, x, k);
   plan.images = x[0];
-  plan.groups = groups;
+  plan.groups = spec.groups;
   plan.channels = x[1];
   plan.kernel_height = k[2];
   plan.kernel_width = k[3];
   const int64_t lanes = 2 * kernels.vector;
   plan.blocks = ceil_div(plan.images, lanes);
   plan.last_vectors = plan.images - (plan.blocks - 1) * lanes > kernels.vector ? 2 : 1;
+  if (spec.products == SeriesProducts::fast) choose_tiles(kernels, plan);
   if (omp_in_parallel() != 0) threads = 1;  // teams must be complete
   plan.team_size = best_team_size(plan.tasks(), threads);
   plan.teams = std::min(threads / plan.team_size, plan.tasks());
@@ -75,8 +96,24 @@ int64_t SeriesPlan::column_floats() const {
   return staggered(pixels_of(geometry) * geometry.columns * vectors * kernels->vector);
 }
 
-int64_t SeriesPlan::gradient_floats() const {
-  return staggered(geometry.columns * geometry.channels * taps_of(geometry));
+int64_t SeriesPlan::gradient_floats() const { return staggered(geometry.columns * geometry.channels * products()); }
+
+SeriesGeometry SeriesPlan::tile_row(int64_t count) const {
+  SeriesGeometry row = geometry;
+  row.height = row.kernel_height = row.kernel_width = 1;
+  row.width = count;
+  row.runs_at_once = row.rows_at_once = 1;
+  return row;
+}
+
+int64_t SeriesPlan::frequency_floats() const {
+  const int64_t vectors = blocks > 1 ? 2 : last_vectors;
+  return staggered(tiles_at_once * geometry.channels * vectors * kernels->vector);
+}
+
+int64_t SeriesPlan::column_frequency_floats() const {
+  const int64_t vectors = blocks > 1 ? 2 : last_vectors;
+  return staggered(tiles_at_once * geometry.columns * vectors * kernels->vector);
 }
 
 int64_t SeriesPlan::saved_offset(int64_t task) const {
@@ -100,23 +137,41 @@ int64_t SeriesPlan::whole_tap(int64_t tap) const {
   return (tap / geometry.kernel_width + down) * kernel_width + tap % geometry.kernel_width + right;
 }
 
-void pack_series_weights(const SeriesPlan& plan, const float* k, int threads, float* packed) {
+namespace {
+
+/// One run's weights as [tap][in][channel of the run].
+void pack_run(const SeriesPlan& plan, const float* k, int64_t first, int64_t size, float* to) {
   const SeriesGeometry& g = plan.geometry;
   const int64_t taps = taps_of(g), whole_taps = plan.kernel_height * plan.kernel_width;
-  host::parallel_for(
-      threads, plan.groups * g.runs, g.channels * g.channels / g.runs * taps * 2, [&](int64_t begin, int64_t end) {
-        for (int64_t item = begin; item < end; ++item) {
-          const int64_t run = item % g.runs, first = run_begin(g, run), size = run_begin(g, run + 1) - first;
-          const int64_t row = item / g.runs * g.channels + first, row_floats = g.channels * whole_taps;
-          float* to = packed + row * g.channels * taps;
-          for (int64_t tap = 0; tap < taps; ++tap) {
-            const float* from = k + row * row_floats + plan.whole_tap(tap);
-            for (int64_t i = 0; i < g.channels; ++i) {
-              for (int64_t o = 0; o < size; ++o) *to++ = from[o * row_floats + i * whole_taps];
-            }
-          }
-        }
-      });
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    const float* from = k + first * g.channels * whole_taps + plan.whole_tap(tap);
+    for (int64_t i = 0; i < g.channels; ++i) {
+      for (int64_t o = 0; o < size; ++o) *to++ = from[(o * g.channels + i) * whole_taps];
+    }
+  }
+}
+
+}  // namespace
+
+void pack_series_weights(const SeriesPlan& plan, const float* k, int threads, float* packed) {
+  const SeriesGeometry& g = plan.geometry;
+  const int64_t square = g.channels * g.channels, work = square / g.runs * plan.products() * 2;
+  host::parallel_for(threads, plan.groups * g.runs, work, [&](int64_t begin, int64_t end) {
+    std::vector<float> taps;
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t run = item % g.runs, first = run_begin(g, run), size = run_begin(g, run + 1) - first;
+      const float* group = k + item / g.runs * square * plan.kernel_height * plan.kernel_width;
+      float* to = packed + item / g.runs * plan.weight_floats();
+      if (plan.tiles == nullptr) {
+        pack_run(plan, group, first, size, to + first * g.channels * taps_of(g));
+        continue;
+      }
+      const int64_t count = g.channels * size;
+      taps.resize(static_cast<size_t>(count * taps_of(g)));
+      pack_run(plan, group, first, size, taps.data());
+      plan.tiles->kernel(taps.data(), count, to + first * g.channels, square, count);
+    }
+  });
 }
 
 }  // namespace gsnet::cpu

@@ -18,6 +18,9 @@ struct SeriesPlan {
   int64_t images, groups, channels;     ///< channels of all groups
   int64_t kernel_height, kernel_width;  ///< of the whole kernel; geometry has the part that can reach into the picture
   int64_t teams, team_size;
+  const TileKernels* tiles;  ///< null: direct products
+  int64_t tiles_high, tiles_wide;
+  int64_t tiles_at_once;  ///< whose frequencies are computed before they are used
 
   int64_t blocks;        ///< of images; all but the last are of two vectors
   int64_t last_vectors;  ///< of the last block
@@ -31,8 +34,15 @@ struct SeriesPlan {
   /// Of a block with its channels padded to whole vectors.
   int64_t column_floats() const;
   int64_t gradient_floats() const;
-  /// Of one group's packed weights.
-  int64_t weight_floats() const { return geometry.channels * geometry.channels * taps_of(geometry); }
+  /// Of one group's packed weights: [run][tap][in][channel of the run], or [frequency][run][in][channel of the run].
+  int64_t weight_floats() const { return geometry.channels * geometry.channels * products(); }
+  /// Products over channels that a pixel takes, or a tile.
+  int64_t products() const { return tiles != nullptr ? tiles->products * tiles->products : taps_of(geometry); }
+  /// The row of tiles that one frequency of `count` of them is to the kernels: a 1x1 convolution.
+  SeriesGeometry tile_row(int64_t count) const;
+  /// From frequency to frequency of tiles_at_once tiles, of a block and of one with its channels padded.
+  int64_t frequency_floats() const;
+  int64_t column_frequency_floats() const;
   /// Where tap i of the geometry is in the whole kernel.
   int64_t whole_tap(int64_t tap) const;
   /// Where a task's block lies in a tensor of all blocks, and how large that tensor is.
@@ -44,10 +54,10 @@ struct SeriesPlan {
   int64_t terms_at_once(int64_t degree) const;
 };
 
-SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape& k, int64_t groups, int threads);
+SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape& k, const SeriesSpec& spec,
+                       int threads);
 
-/// The kernel as the kernels want it, group after group; see series_kernels.h. packed holds as much as all groups'
-/// taps of the geometry.
+/// The kernel as the kernels want it, group after group, weight_floats() each.
 void pack_series_weights(const SeriesPlan& plan, const float* k, int threads, float* packed);
 
 }  // namespace gsnet::cpu

@@ -94,7 +94,8 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
   before_ = shuffled(x[0], spec).then(fitted(in, inner_, spec));
   after_ = fitted(inner_, spec.out_channels, spec);
   const double radius = design_radius(spec);
-  train_series_ = {.coefficients = series_coefficients(spec.train, radius), .groups = spec.groups};
+  train_series_ = {
+      .coefficients = series_coefficients(spec.train, radius), .groups = spec.groups, .products = SeriesProducts::fast};
   evaluate_series_ = {.coefficients = series_coefficients(spec.evaluate, radius), .groups = spec.groups};
   kernel_ = make_skew_weight(backend_, context.key.with(0), spec.groups,
                              {inner_, inner_ / spec.groups, spec.kernel, spec.kernel}, spec.scale, spec.norm);
