@@ -3,10 +3,13 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 
+#include "apps/bench_series.h"
+#include "apps/bench_timing.h"
 #include "apps/command.h"
-#include "apps/console.h"
 #include "apps/options.h"
 #include "apps/recipe.h"
 #include "layers/lipconvnet.h"
@@ -14,21 +17,6 @@
 
 namespace gsnet::apps {
 namespace {
-
-/// Median seconds of one call, over at least `seconds` and five calls after two to warm up.
-template <class Call>
-double median_seconds(double seconds, Call&& call) {
-  for (int i = 0; i < 2; ++i) call();
-  std::vector<double> times;
-  const Stopwatch total;
-  while (times.size() < 5 || total.seconds() < seconds) {
-    const Stopwatch one;
-    call();
-    times.push_back(one.seconds());
-  }
-  std::ranges::nth_element(times, times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2));
-  return times[times.size() / 2];
-}
 
 struct Inputs {
   Tensor images, labels;
@@ -44,7 +32,30 @@ Inputs random_inputs(int64_t batch, int64_t classes) {
   return inputs;
 }
 
-/// Multiply-adds a second of a large matrix product: what the machine can do.
+/// Ten times a job that adds its ops' times to a profile. Waiting for each op costs a little.
+template <class Job>
+void print_profile(const char* name, Job&& job) {
+  constexpr int kTimes = 10;
+  TapeProfile profile;
+  const Stopwatch watch;
+  for (int i = 0; i < kTimes; ++i) job(&profile);
+  const double whole = watch.seconds() / kTimes;
+  std::vector<std::pair<std::string, OpTime>> rows(profile.begin(), profile.end());
+  std::ranges::sort(rows, std::greater(),
+                    [](const auto& row) { return row.second.forward_seconds + row.second.backward_seconds; });
+  double rest = whole;
+  fmt::print("{:<20} {:>6} {:>12} {:>12} {:>7}\n", name, "calls", "forward ms", "backward ms", "share");
+  for (const auto& [op, time] : rows) {
+    const double forward = time.forward_seconds / kTimes, backward = time.backward_seconds / kTimes;
+    rest -= forward + backward;
+    fmt::print("  {:<18} {:6} {:12.2f} {:12.2f} {:5.1f} %\n", op, time.calls / kTimes, 1e3 * forward, 1e3 * backward,
+               100 * (forward + backward) / whole);
+  }
+  fmt::print("  {:<18} {:6} {:12.2f} {:12} {:5.1f} %\n", "the rest", "", 1e3 * rest, "", 100 * rest / whole);
+}
+
+}  // namespace
+
 double matmul_rate(Backend& backend) {
   constexpr int64_t kSide = 1024;
   Tensor a = backend.empty({kSide, kSide}), b = backend.empty({kSide, kSide}), c = backend.empty({kSide, kSide});
@@ -57,8 +68,6 @@ double matmul_rate(Backend& backend) {
   return static_cast<double>(kSide) * kSide * kSide / seconds;
 }
 
-}  // namespace
-
 int bench_command(const std::vector<std::string>& arguments) {
   Options options(
       "bench [--set key=value …] [--batch N] [--seconds S]",
@@ -67,25 +76,50 @@ int bench_command(const std::vector<std::string>& arguments) {
   options.values("set", "a setting of the network")
       .value("batch", "pictures a step", "128")
       .value("seconds", "at least this long a figure", "5")
+      .value("only", "train or eval: time that alone")
+      .flag("series", "the series alone, forward and backward, over channels, maps and groups")
+      .flag("direct", "evaluation and --series by direct sums, whose rounding errors certificates bound")
+      .flag("profile", "also where the time goes, op by op")
       .flag("json", "as JSON")
       .machine();
   if (!options.parse(arguments)) return 0;
   Attributes settings = parse_settings(options.texts("set"));
   const int64_t batch = options.integer("batch", 1, 65536);
   const double seconds = parse_number(options.text("seconds"));
+  const std::string only = options.text("only");
+  if (!only.empty() && only != "train" && only != "eval") {
+    throw UsageError(fmt::format("--only must be train or eval, got '{}'", only));
+  }
+  const auto timed = [&](const char* job, auto&& call) {
+    return only.empty() || only == job ? median_seconds(seconds, call) : std::numeric_limits<double>::infinity();
+  };
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
+  if (options.has("series")) {
+    return bench_series(*backend, {.batch = batch,
+                                   .seconds = std::min(seconds, 0.3),
+                                   .products = options.has("direct") ? SeriesProducts::direct : SeriesProducts::fast});
+  }
   Graph graph(lipconvnet(settings, {3, 32, 32}, 10), *backend, RandomKey(1));
   const Inputs inputs = random_inputs(batch, 10);
   const double matmul = matmul_rate(*backend);
   Trainer trainer(graph,
                   {.optimiser = {.rate = 0.1}, .schedule = {.kind = ScheduleKind::constant}, .steps = 1'000'000});
-  const double train = median_seconds(seconds, [&] { trainer.step(inputs.images, inputs.labels); });
+  const double train = timed("train", [&] { trainer.step(inputs.images, inputs.labels); });
+  if (options.has("profile") && only != "eval") {
+    print_profile("training step", [&](TapeProfile* profile) {
+      trainer.set_profile(profile);
+      trainer.step(inputs.images, inputs.labels);
+      trainer.set_profile(nullptr);
+    });
+  }
   const int64_t train_peak = backend->memory()->stats().peak_bytes;
-  const double evaluation = median_seconds(seconds, [&] {
-    Tape tape(*backend, {});
+  const auto evaluate = [&](TapeProfile* profile) {
+    Tape tape(*backend, {.fast = !options.has("direct"), .profile = profile});
     graph.forward(tape, tape.input(backend->upload(inputs.images)));
     backend->synchronise();
-  });
+  };
+  const double evaluation = timed("eval", [&] { evaluate(nullptr); });
+  if (options.has("profile") && only != "train") print_profile("evaluation", evaluate);
   double macs = 0;
   for (const Graph::Node& node : graph.nodes()) macs += node.module->cost(graph.input_shapes(node)).macs;
   rusage usage{};

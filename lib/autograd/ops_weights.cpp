@@ -71,10 +71,11 @@ Var gram_norm(const Var& k, int64_t groups) {
   Backend& backend = k.tape->backend();
   check_kernel("gram_norm", k.shape(), groups);
   Tensor s = backend.empty({groups});
-  backend.gram_norm(k.value, groups, s);
-  return k.tape->record("gram_norm", s, {&k}, [&backend, kv = k.value, s](GradSink& sink, const Tensor& ds) {
+  GramSaved saved;
+  backend.gram_norm(k.value, groups, s, k.tracked() ? &saved : nullptr);
+  return k.tape->record("gram_norm", s, {&k}, [&backend, kv = k.value, s, saved](GradSink& sink, const Tensor& ds) {
     Tensor dk = backend.empty_like(kv);
-    backend.gram_norm_backward(kv, s, ds, dk);
+    backend.gram_norm_backward(kv, s, saved, ds, dk);
     sink.give(0, dk);
   });
 }

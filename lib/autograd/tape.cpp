@@ -6,6 +6,18 @@
 
 namespace gsnet {
 
+void Tape::lap(const char* op, bool backward) {
+  if (mode_.profile == nullptr) return;
+  backend_.synchronise();
+  const auto now = std::chrono::steady_clock::now();
+  if (op != nullptr) {
+    OpTime& time = (*mode_.profile)[op];
+    time.calls += backward ? 0 : 1;
+    (backward ? time.backward_seconds : time.forward_seconds) += std::chrono::duration<double>(now - lap_).count();
+  }
+  lap_ = now;
+}
+
 Var Tape::leaf(Tensor value, Parameter* parameter) {
   Node node;
   node.op = "leaf";
@@ -33,6 +45,7 @@ Var Tape::use(Parameter& parameter) {
 }
 
 Var Tape::record(const char* op, Tensor y, std::initializer_list<const Var*> inputs, Vjp vjp) {
+  lap(op, false);
   bool tracked = false;
   for (const Var* input : inputs) tracked = tracked || input->tracked();
   if (!tracked || !mode_.record) return {std::move(y), this, -1};
@@ -83,6 +96,7 @@ void Tape::backward(const Var& output, Tensor gradient) {
   GSNET_CHECK(output.tracked(), "[backward] the output depends on nothing that wants a gradient");
   grads_.assign(nodes_.size(), Tensor());
   grads_[static_cast<size_t>(output.id)] = std::move(gradient);
+  lap(nullptr, true);
   for (size_t i = static_cast<size_t>(output.id) + 1; i-- > 0;) {
     if (!grads_[i]) continue;
     if (nodes_[i].leaf) {
@@ -103,6 +117,7 @@ void Tape::backward(const Var& output, Tensor gradient) {
     const Tensor dy = std::move(grads_[i]);
     grads_[i] = {};
     vjp(sink, dy);
+    lap(nodes_[i].op, true);
   }
 }
 

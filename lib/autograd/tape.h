@@ -1,9 +1,12 @@
 // The tape owns gradients: a list of nodes in execution order, replayed backwards; each dies after its turn.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <map>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -43,17 +46,27 @@ class GradSink {
 /// Given dy, the gradient of a node's output, gives the gradients of its inputs. What it needs it has captured.
 using Vjp = std::function<void(GradSink&, const Tensor& dy)>;
 
+/// Where the time of steps goes: seconds by op, added up.
+struct OpTime {
+  int64_t calls = 0;
+  double forward_seconds = 0, backward_seconds = 0;
+};
+using TapeProfile = std::map<std::string, OpTime>;
+
 struct TapeMode {
   bool record = false;        ///< keep what a backward pass needs
   bool training = false;      ///< layers use their training form (degree of the series, power iterations)
   bool check_finite = false;  ///< module graphs check every output and throw Error naming the layer
-  bool frozen = false;        ///< parameters are constants: only gradients of inputs are computed (attacks)
+  bool fast = false;    ///< evaluation sums products as training does (SeriesProducts::fast): no bound of rounding
+                        ///< errors holds for it, the function is the same
+  bool frozen = false;  ///< parameters are constants: only gradients of inputs are computed (attacks)
+  TapeProfile* profile = nullptr;  ///< the time of every op is added to it, the machine waited for after each
 };
 
 /// One tape a step, used from one thread.
 class Tape {
  public:
-  Tape(Backend& backend, TapeMode mode) : backend_(backend), mode_(mode) {}
+  Tape(Backend& backend, TapeMode mode) : backend_(backend), mode_(mode) { lap(nullptr, false); }
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
@@ -93,12 +106,15 @@ class Tape {
   };
 
   Var leaf(Tensor value, Parameter* parameter);
+  /// With a profile: what has passed since the last lap belongs to the op (null: to none).
+  void lap(const char* op, bool backward);
 
   Backend& backend_;
   TapeMode mode_;
   std::vector<Node> nodes_;
   std::vector<Tensor> grads_;
   std::unordered_map<const Parameter*, int32_t> leaves_;
+  std::chrono::steady_clock::time_point lap_;
 };
 
 }  // namespace gsnet

@@ -21,6 +21,11 @@ struct FourForms {
 /// the layer they belong to. Every number gives a sound bound, more of them a sharper one.
 constexpr int gram_squarings(int64_t m) { return m <= 128 ? 4 : m <= 256 ? 3 : 1; }
 
+/// What gram_norm left behind, as large as the square of a group's channels; it belongs to the machine that made it.
+struct GramSaved {
+  std::vector<Tensor> tensors;
+};
+
 class KernelNormKernels {
  public:
   virtual ~KernelNormKernels() = default;
@@ -31,9 +36,11 @@ class KernelNormKernels {
   /// s[g] >= |J_g|, an upper bound in exact arithmetic: sqrt(Kh Kw) times the Schatten norm of order p = 2^(q + 2),
   /// q = gram_squarings(m), of the group's kernel seen as a matrix (out) x (in, h, w), by Gram iteration with rescaling
   /// (Delattre et al., ICML 2023): at most m^(1/p) times its largest singular value.
-  virtual void gram_norm(const Tensor& k, int64_t groups, Tensor& s) = 0;
-  /// dk for ds; computes the iterates again.
-  virtual void gram_norm_backward(const Tensor& k, const Tensor& s, const Tensor& ds, Tensor& dk) = 0;
+  /// `saved` is null when no backward pass follows.
+  virtual void gram_norm(const Tensor& k, int64_t groups, Tensor& s, GramSaved* saved) = 0;
+  /// dk for ds; where nothing was saved the iterates are computed again.
+  virtual void gram_norm_backward(const Tensor& k, const Tensor& s, const GramSaved& saved, const Tensor& ds,
+                                  Tensor& dk) = 0;
 
   /// `iterations` rounds of power iteration on all four forms, in place, then s[g] = the smallest of the four values
   /// u' K v: the reference code's estimate of |J_g| / sqrt(Kh Kw). An estimate: it may be too small.

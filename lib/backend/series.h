@@ -22,8 +22,8 @@ enum class SeriesSave : uint8_t {
 /// How the products of a convolution are summed.
 enum class SeriesProducts : uint8_t {
   direct,  ///< as written; what RoundingBound covers
-  fast,    ///< where it pays, by bilinear forms with fewer multiplications (Winograd): rounding errors about as large in
-           ///< the mean, but not within the bounds of the direct sum
+  fast,  ///< where it pays, by bilinear forms with fewer multiplications (Winograd): rounding errors about as large in
+         ///< the mean, but not within the bounds of the direct sum
 };
 
 struct SeriesSpec {

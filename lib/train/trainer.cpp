@@ -18,7 +18,7 @@ double Trainer::rate() const {
 StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
   Backend& backend = graph_.backend();
   const Tensor on_machine = backend.upload(images);
-  Tape tape(backend, {.record = true, .training = true});
+  Tape tape(backend, {.record = true, .training = true, .profile = profile_});
   const Var logits = graph_.forward(tape, tape.input(on_machine));
   const Var loss = training_loss(logits, backend.upload(labels), spec_.loss);
   const Tensor value = with_dtype(backend.download(loss.value), DType::f64);

@@ -38,6 +38,8 @@ class Trainer {
 
   int64_t steps_done() const { return optimiser_.steps(); }
   double rate() const;
+  /// Steps from now on add the time of their ops to it; null: no more.
+  void set_profile(TapeProfile* profile) { profile_ = profile; }
   /// For checkpoints: with the graph's state and steps_done(), all that the next step depends on.
   Optimiser& optimiser() { return optimiser_; }
 
@@ -47,6 +49,7 @@ class Trainer {
   Graph& graph_;
   TrainSpec spec_;
   Optimiser optimiser_;
+  TapeProfile* profile_ = nullptr;
 };
 
 /// How many rows of logits (N, K), a host tensor, have their largest element at the label; ties count as wrong.

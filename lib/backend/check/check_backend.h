@@ -38,8 +38,9 @@ class CheckBackend final : public Backend {
   void normalise_rows(const Tensor& w, Tensor& y) override;
   void normalise_rows_backward(const Tensor& w, const Tensor& dy, Tensor& dw) override;
   void skew(const Tensor& w, int64_t groups, Tensor& k) override;
-  void gram_norm(const Tensor& k, int64_t groups, Tensor& s) override;
-  void gram_norm_backward(const Tensor& k, const Tensor& s, const Tensor& ds, Tensor& dk) override;
+  void gram_norm(const Tensor& k, int64_t groups, Tensor& s, GramSaved* saved) override;
+  void gram_norm_backward(const Tensor& k, const Tensor& s, const GramSaved& saved, const Tensor& ds,
+                          Tensor& dk) override;
   void four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) override;
   void four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) override;
   void scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) override;

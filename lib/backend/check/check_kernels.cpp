@@ -51,13 +51,17 @@ void CheckBackend::skew(const Tensor& w, int64_t groups, Tensor& k) {
   both("skew", [&](Backend& on, Arguments& the) { on.skew(the.in(w), groups, the.out(k)); });
 }
 
-void CheckBackend::gram_norm(const Tensor& k, int64_t groups, Tensor& s) {
-  both("gram_norm", [&](Backend& on, Arguments& the) { on.gram_norm(the.in(k), groups, the.out(s)); });
+void CheckBackend::gram_norm(const Tensor& k, int64_t groups, Tensor& s, GramSaved* saved) {
+  both("gram_norm", [&](Backend& on, Arguments& the) {
+    on.gram_norm(the.in(k), groups, the.out(s), &on == first_.get() ? saved : nullptr);
+  });
 }
 
-void CheckBackend::gram_norm_backward(const Tensor& k, const Tensor& s, const Tensor& ds, Tensor& dk) {
-  both("gram_norm_backward",
-       [&](Backend& on, Arguments& the) { on.gram_norm_backward(the.in(k), the.in(s), the.in(ds), the.out(dk)); });
+void CheckBackend::gram_norm_backward(const Tensor& k, const Tensor& s, const GramSaved& saved, const Tensor& ds,
+                                      Tensor& dk) {
+  both("gram_norm_backward", [&](Backend& on, Arguments& the) {
+    on.gram_norm_backward(the.in(k), the.in(s), &on == first_.get() ? saved : GramSaved{}, the.in(ds), the.out(dk));
+  });
 }
 
 void CheckBackend::four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) {

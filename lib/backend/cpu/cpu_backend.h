@@ -28,8 +28,9 @@ class CpuBackend final : public host::HostBackend<float> {
   void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
                          const Tensor& dy, Tensor* dx, Tensor* dk) override;
 
-  void gram_norm(const Tensor& k, int64_t groups, Tensor& s) override;
-  void gram_norm_backward(const Tensor& k, const Tensor& s, const Tensor& ds, Tensor& dk) override;
+  void gram_norm(const Tensor& k, int64_t groups, Tensor& s, GramSaved* saved) override;
+  void gram_norm_backward(const Tensor& k, const Tensor& s, const GramSaved& saved, const Tensor& ds,
+                          Tensor& dk) override;
 
  protected:
   void gemm(const GemmShape& shape, const float* a, const float* b, float* y) override;

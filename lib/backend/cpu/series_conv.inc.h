@@ -25,6 +25,9 @@ struct ConvPixel {
   int64_t first_channel;  ///< of the run
 };
 
+/// Weights stream through the caches: they are asked for this many floats before they are used.
+constexpr int64_t kWeightsAhead = 512;
+
 // Short runs are summed in several independent parts, so that the multiply-adds do not wait for each other.
 template <int kRun, int kVectors>
 static void conv_pixel(const ConvPixel& at) {
@@ -44,6 +47,7 @@ static void conv_pixel(const ConvPixel& at) {
     const float* w = weights + (row * g.kernel_width + columns.begin) * g.channels * kRun;
     int64_t left = (columns.end - columns.begin) * g.channels;
     for (; left >= kSplit; left -= kSplit) {
+      __builtin_prefetch(w + kWeightsAhead);
 #pragma GCC unroll 16
       for (int k = 0; k < kSplit; ++k) {
         Vector value[kVectors];

@@ -30,7 +30,8 @@ int64_t best_team_size(int64_t tasks, int64_t threads) {
 
 constexpr int64_t kWeightFloats = 48 * 1024;     // that stay in the second-level cache while pixels pass
 constexpr int64_t kFrequencyFloats = 96 * 1024;  // of tiles in and out, likewise
-constexpr int64_t kFewestChannels = 8;           // for which transforms of tiles are worth it
+constexpr int64_t kLargeBlockFloats = 32 * 1024;
+constexpr int64_t kFewestChannels = 12;  // for which transforms of tiles are worth it
 
 SeriesGeometry geometry_of(const SeriesKernels& kernels, const Shape& x, const Shape& k) {
   SeriesGeometry g = {};
@@ -47,8 +48,6 @@ SeriesGeometry geometry_of(const SeriesKernels& kernels, const Shape& x, const S
   return g;
 }
 
-}  // namespace
-
 /// The form with the fewest products, if it saves a third or more.
 void choose_tiles(const SeriesKernels& kernels, SeriesPlan& plan) {
   const SeriesGeometry& g = plan.geometry;
@@ -61,10 +60,23 @@ void choose_tiles(const SeriesKernels& kernels, SeriesPlan& plan) {
   plan.tiles = &tiles;
   plan.tiles_high = high;
   plan.tiles_wide = wide;
-  const int64_t lanes = (plan.blocks > 1 ? 2 : plan.last_vectors) * kernels.vector;
-  const int64_t one = 2 * plan.products() * g.channels * lanes;
-  plan.tiles_at_once = std::clamp<int64_t>(kFrequencyFloats / one, 1, high * wide);
 }
+
+/// Blocks of two vectors of images use each weight twice; where they fill the second-level cache and the weights are
+/// few beside them, blocks of one vector are faster.
+void choose_blocks(SeriesPlan& plan) {
+  const SeriesGeometry& g = plan.geometry;
+  const int64_t vector = plan.kernels->vector, block = 2 * vector * pixels_of(g) * g.channels;
+  plan.vectors = block >= kLargeBlockFloats && plan.weight_floats() <= 10 * block ? 1 : 2;
+  const int64_t lanes = plan.vectors * vector;
+  plan.blocks = ceil_div(plan.images, lanes);
+  plan.last_vectors = ceil_div(plan.images - (plan.blocks - 1) * lanes, vector);
+  if (plan.tiles == nullptr) return;
+  const int64_t one_tile = 2 * plan.products() * g.channels * lanes;
+  plan.tiles_at_once = std::clamp<int64_t>(kFrequencyFloats / one_tile, 1, plan.tiles_high * plan.tiles_wide);
+}
+
+}  // namespace
 
 SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape& k, const SeriesSpec& spec,
                        int threads) {
@@ -76,10 +88,8 @@ SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape
   plan.channels = x[1];
   plan.kernel_height = k[2];
   plan.kernel_width = k[3];
-  const int64_t lanes = 2 * kernels.vector;
-  plan.blocks = ceil_div(plan.images, lanes);
-  plan.last_vectors = plan.images - (plan.blocks - 1) * lanes > kernels.vector ? 2 : 1;
   if (spec.products == SeriesProducts::fast) choose_tiles(kernels, plan);
+  choose_blocks(plan);
   if (omp_in_parallel() != 0) threads = 1;  // teams must be complete
   plan.team_size = best_team_size(plan.tasks(), threads);
   plan.teams = std::min(threads / plan.team_size, plan.tasks());
@@ -87,13 +97,13 @@ SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape
 }
 
 int64_t SeriesPlan::buffer_floats() const {
-  const int64_t vectors = blocks > 1 ? 2 : last_vectors;
-  return staggered(pixels_of(geometry) * geometry.channels * vectors * kernels->vector);
+  const int64_t most = blocks > 1 ? vectors : last_vectors;
+  return staggered(pixels_of(geometry) * geometry.channels * most * kernels->vector);
 }
 
 int64_t SeriesPlan::column_floats() const {
-  const int64_t vectors = blocks > 1 ? 2 : last_vectors;
-  return staggered(pixels_of(geometry) * geometry.columns * vectors * kernels->vector);
+  const int64_t most = blocks > 1 ? vectors : last_vectors;
+  return staggered(pixels_of(geometry) * geometry.columns * most * kernels->vector);
 }
 
 int64_t SeriesPlan::gradient_floats() const { return staggered(geometry.columns * geometry.channels * products()); }
@@ -107,23 +117,24 @@ SeriesGeometry SeriesPlan::tile_row(int64_t count) const {
 }
 
 int64_t SeriesPlan::frequency_floats() const {
-  const int64_t vectors = blocks > 1 ? 2 : last_vectors;
-  return staggered(tiles_at_once * geometry.channels * vectors * kernels->vector);
+  const int64_t most = blocks > 1 ? vectors : last_vectors;
+  return staggered(tiles_at_once * geometry.channels * most * kernels->vector);
 }
 
 int64_t SeriesPlan::column_frequency_floats() const {
-  const int64_t vectors = blocks > 1 ? 2 : last_vectors;
-  return staggered(tiles_at_once * geometry.columns * vectors * kernels->vector);
+  const int64_t most = blocks > 1 ? vectors : last_vectors;
+  return staggered(tiles_at_once * geometry.columns * most * kernels->vector);
 }
 
 int64_t SeriesPlan::saved_offset(int64_t task) const {
-  const int64_t per_group = (blocks - 1) * 2 + last_vectors;  // vectors of images
-  const int64_t before = task / blocks * per_group + task % blocks * 2;
+  const int64_t per_group = (blocks - 1) * vectors + last_vectors;  // vectors of images
+  const int64_t before = task / blocks * per_group + task % blocks * vectors;
   return before * pixels_of(geometry) * geometry.channels * kernels->vector;
 }
 
 BlockView SeriesPlan::view(const Tensor& x, int64_t task) const {
-  const int64_t lanes = 2 * kernels->vector, first = task % blocks * lanes, image = pixels_of(geometry) * channels;
+  const int64_t lanes = vectors * kernels->vector, first = task % blocks * lanes,
+                image = pixels_of(geometry) * channels;
   return {x.data<float>() + first * image + group_of(task) * geometry.channels, image, channels,
           std::min(lanes, images - first)};
 }

@@ -22,13 +22,14 @@ struct SeriesPlan {
   int64_t tiles_high, tiles_wide;
   int64_t tiles_at_once;  ///< whose frequencies are computed before they are used
 
-  int64_t blocks;        ///< of images; all but the last are of two vectors
+  int64_t blocks;        ///< of images
+  int64_t vectors;       ///< of a block but the last
   int64_t last_vectors;  ///< of the last block
 
   int64_t tasks() const { return blocks * groups; }
   int64_t first_task(int64_t team) const { return tasks() * team / teams; }
   int64_t group_of(int64_t task) const { return task / blocks; }
-  int64_t vectors_of(int64_t task) const { return task % blocks + 1 == blocks ? last_vectors : 2; }
+  int64_t vectors_of(int64_t task) const { return task % blocks + 1 == blocks ? last_vectors : vectors; }
   /// Floats of the largest block, rounded up so that neighbouring buffers do not fall on the same cache sets.
   int64_t buffer_floats() const;
   /// Of a block with its channels padded to whole vectors.

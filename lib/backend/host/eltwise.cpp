@@ -186,9 +186,10 @@ void HostEltwise<T>::maxmin_backward(const MaxMinSpec& spec, const Tensor& x, co
       T* to = dx.data<T>() + p * channels;
       for (int64_t i = 0; i < channels / 2; ++i) {
         const auto [first, second] = pair_at(spec.pairing, i, channels);
-        const bool swapped = max_first ? from[first] < from[second] : from[second] < from[first];
-        to[first] = swapped ? given[second] : given[first];
-        to[second] = swapped ? given[first] : given[second];
+        const T x0 = from[first], x1 = from[second], d0 = given[first], d1 = given[second];
+        const bool swapped = max_first ? x0 < x1 : x1 < x0;  // a choice of values, no branch: it is anybody's guess
+        to[first] = swapped ? d1 : d0;
+        to[second] = swapped ? d0 : d1;
       }
     }
   });

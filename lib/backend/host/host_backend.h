@@ -77,8 +77,9 @@ class HostKernelNorm : public HostLinalg<T> {
   using HostLinalg<T>::HostLinalg;
 
   void skew(const Tensor& w, int64_t groups, Tensor& k) override;
-  void gram_norm(const Tensor& k, int64_t groups, Tensor& s) override;
-  void gram_norm_backward(const Tensor& k, const Tensor& s, const Tensor& ds, Tensor& dk) override;
+  void gram_norm(const Tensor& k, int64_t groups, Tensor& s, GramSaved* saved) override;
+  void gram_norm_backward(const Tensor& k, const Tensor& s, const GramSaved& saved, const Tensor& ds,
+                          Tensor& dk) override;
   void four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) override;
   void four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) override;
   void scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) override;

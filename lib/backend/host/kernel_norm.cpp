@@ -136,7 +136,7 @@ void HostKernelNorm<T>::skew(const Tensor& w, int64_t groups, Tensor& k) {
 
 // a_0 = M M', a_{j+1} = a_j a_j, each divided by its Frobenius norm n_j; s = sqrt(taps) n_q^(2/p), p = 2^(q + 2).
 template <class T>
-void HostKernelNorm<T>::gram_norm(const Tensor& k, int64_t groups, Tensor& s) {
+void HostKernelNorm<T>::gram_norm(const Tensor& k, int64_t groups, Tensor& s, GramSaved*) {
   const Block b = block_of(k);
   const int64_t columns = b.m * b.taps();
   const int squarings = gram_squarings(b.m);
@@ -163,7 +163,8 @@ void HostKernelNorm<T>::gram_norm(const Tensor& k, int64_t groups, Tensor& s) {
 
 // ds/dM = sqrt(taps) S^(1-p) (M M')^(p/2-1) M with S = s / sqrt(taps), the power being the product of all iterates.
 template <class T>
-void HostKernelNorm<T>::gram_norm_backward(const Tensor& k, const Tensor& s, const Tensor& ds, Tensor& dk) {
+void HostKernelNorm<T>::gram_norm_backward(const Tensor& k, const Tensor& s, const GramSaved&, const Tensor& ds,
+                                           Tensor& dk) {
   const Block b = block_of(k);
   const int64_t columns = b.m * b.taps(), groups = k.shape()[0] / b.m;
   const int squarings = gram_squarings(b.m);

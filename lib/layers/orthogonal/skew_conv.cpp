@@ -25,6 +25,10 @@ SeriesForm series_from(const Attributes& attributes, const std::string& prefix, 
   return form;
 }
 
+/// Pixels of the largest map of which the whole exponential is less work than its series: by a factor of 5 at 2 x 2, by
+/// next to nothing at 4 x 4.
+constexpr int64_t kDensePixels = 4;
+
 /// |J| that the scale aims at, for the coefficients.
 double design_radius(const SkewConvSpec& spec) {
   return spec.scale == ScaleKind::gram ? spec.norm : spec.norm * static_cast<double>(spec.kernel);
@@ -97,6 +101,8 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
   train_series_ = {
       .coefficients = series_coefficients(spec.train, radius), .groups = spec.groups, .products = SeriesProducts::fast};
   evaluate_series_ = {.coefficients = series_coefficients(spec.evaluate, radius), .groups = spec.groups};
+  fast_evaluate_series_ = evaluate_series_;
+  fast_evaluate_series_.products = SeriesProducts::fast;
   kernel_ = make_skew_weight(backend_, context.key.with(0), spec.groups,
                              {inner_, inner_ / spec.groups, spec.kernel, spec.kernel}, spec.scale, spec.norm);
   if (spec.bias) {
@@ -117,12 +123,15 @@ Var SkewConv::forward(Tape& tape, const Var& x) {
 
 Var SkewConv::exponential(Tape& tape, const Var& x) {
   const Var k = kernel_.use(tape);
-  if (spec_.kernel != 1) return ops::conv_exp(x, k, series(tape.mode().training));
+  if (spec_.kernel != 1) {
+    if (dense_pays(tape.mode(), x.shape(), k)) return dense_exponential(x, k);
+    return ops::conv_exp(x, k, series(tape.mode()));
+  }
   // A series costs degree products with (pixels x m), an exponential some 14 with (m x m); backward as much again
   // twice.
   const int64_t m = inner_ / spec_.groups, pixels = x.shape()[0] * x.shape()[2] * x.shape()[3];
-  const bool series_is_cheaper = pixels * series(tape.mode().training).degree() < 14 * m;
-  if (tape.mode().training && series_is_cheaper) return ops::conv_exp(x, k, series(true));
+  const bool series_is_cheaper = pixels * train_series_.degree() < 14 * m;
+  if (tape.mode().training && series_is_cheaper) return ops::conv_exp(x, k, train_series_);
   return small_exponential(tape, x, k);
 }
 
@@ -143,6 +152,48 @@ Var SkewConv::small_exponential(Tape& tape, const Var& x, const Var& k) {
   return ops::conv2d(x, e, nullptr, {.groups = spec_.groups});
 }
 
+// The matrix costs the series of as many images as it has rows: it is made once so many have been evaluated.
+bool SkewConv::dense_pays(const TapeMode& mode, const Shape& x, const Var& k) {
+  const int64_t pixels = x[2] * x[3], rows = pixels * inner_ / spec_.groups;
+  if (mode.training || !mode.fast || k.tracked() || pixels > kDensePixels || x[2] != x[3]) return false;
+  if (!images_of_ || !images_of_.shares_storage_with(k.value)) {
+    images_of_ = k.value;
+    images_ = 0;
+    dense_ = {};
+  }
+  const bool pays = images_ >= rows;
+  images_ += pays ? 0 : x[0];
+  return pays;
+}
+
+// With the pixels as channels, (N, C s s, 1, 1), the exponential is one 1x1 convolution.
+Var SkewConv::dense_exponential(const Var& x, const Var& k) {
+  const int64_t side = x.shape()[2];
+  if (!dense_) dense_ = dense_matrix(k.value, side);
+  const Var flat = ops::space_to_depth(x, side);
+  return ops::depth_to_space(ops::conv2d(flat, x.tape->input(dense_), nullptr, {.groups = spec_.groups}), side);
+}
+
+Tensor SkewConv::dense_matrix(const Tensor& k, int64_t side) {
+  const int64_t pixels = side * side, rows = pixels * inner_ / spec_.groups;
+  Tensor units = Tensor::empty({rows, inner_ * pixels, 1, 1}, DType::f64, Layout::channels_last);
+  for (double& value : units.host<double>()) value = 0;
+  for (int64_t row = 0; row < rows; ++row) {  // the same unit in every group
+    for (int64_t c = row; c < inner_ * pixels; c += rows) units.data<double>()[row * inner_ * pixels + c] = 1;
+  }
+  Tape tape(backend_, {.fast = true});
+  const Var images = ops::depth_to_space(tape.input(backend_.upload(units)), side);
+  const Var columns = ops::space_to_depth(ops::conv_exp(images, tape.input(k), fast_evaluate_series_), side);
+  const Tensor from = with_dtype(backend_.download(columns.value), DType::f64);
+  Tensor matrix = Tensor::empty({inner_ * pixels, rows, 1, 1}, DType::f64);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t out = 0; out < inner_ * pixels; ++out) {
+      matrix.data<double>()[out * rows + row] = from.data<double>()[row * inner_ * pixels + out];
+    }
+  }
+  return backend_.upload(matrix);
+}
+
 Shape SkewConv::output_shape(const Shape& x) const {
   GSNET_CHECK(x.rank() == 3 && x[1] % spec_.stride == 0 && x[2] % spec_.stride == 0,
               fmt::format("{} does not divide into blocks of {} x {}", to_string(x), spec_.stride, spec_.stride));
@@ -153,7 +204,7 @@ Cost SkewConv::cost(const Shape& x) const {
   const Shape y = output_shape(x);
   const double m = static_cast<double>(inner_) / static_cast<double>(spec_.groups);
   const double one = static_cast<double>(y[1] * y[2] * inner_ * spec_.kernel * spec_.kernel) * m;
-  const double terms = spec_.kernel == 1 ? 1 : series(false).degree();
+  const double terms = spec_.kernel == 1 ? 1 : evaluate_series_.degree();
   return {one * terms, kernel_.stored.value.numel() + (spec_.bias ? bias_.value.numel() : 0)};
 }
 

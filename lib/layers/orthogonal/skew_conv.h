@@ -65,20 +65,29 @@ class SkewConv final : public UnaryModule {
  private:
   Var exponential(Tape& tape, const Var& x);
   Var small_exponential(Tape& tape, const Var& x, const Var& k);
+  /// Whether fast evaluation of this map is by now worth the whole exponential as one matrix a group; counts images.
+  bool dense_pays(const TapeMode& mode, const Shape& x, const Var& k);
+  Var dense_exponential(const Var& x, const Var& k);
+  /// exp(J) on maps of side x side, (C s s, C/g s s, 1, 1): channels in the order of space-to-depth.
+  Tensor dense_matrix(const Tensor& k, int64_t side);
   /// exp(K) of a 1 x 1 kernel as executed, on the host: (groups, m, m).
   Tensor executed_exponential(const Tensor& k) const;
   LayerBound operator_bound(const Tensor& k, const Shape& x) const;
-  const SeriesSpec& series(bool training) const { return training ? train_series_ : evaluate_series_; }
+  const SeriesSpec& series(const TapeMode& mode) const {
+    return mode.training ? train_series_ : mode.fast ? fast_evaluate_series_ : evaluate_series_;
+  }
 
   SkewConvSpec spec_;
   Backend& backend_;
   int64_t inner_ = 0;
   ChannelMap before_, after_;
-  SeriesSpec train_series_, evaluate_series_;
+  SeriesSpec train_series_, evaluate_series_, fast_evaluate_series_;
   mutable Weight kernel_;
   Parameter bias_;
   Tensor kept_exponential_;  // of the evaluation kernel, 1x1 only
   Tensor kept_of_;
+  int64_t images_ = 0;  // evaluated by series with the kernel images_of_
+  Tensor images_of_, dense_;
 };
 
 }  // namespace gsnet
