@@ -18,6 +18,17 @@
 namespace gsnet::apps {
 namespace {
 
+SeriesCase parse_case(const std::string& text) {
+  const std::vector<std::string> parts = split_list(text);
+  if (parts.size() != 3) throw UsageError(fmt::format("--case must be CHANNELS,SIDE,GROUPS, got '{}'", text));
+  const auto whole = [&](size_t i) { return static_cast<int64_t>(parse_number(parts[i])); };
+  const SeriesCase c{whole(0), whole(1), whole(2)};
+  if (c.channels < 1 || c.side < 1 || c.groups < 1 || c.channels % c.groups != 0) {
+    throw UsageError(fmt::format("--case '{}': positive numbers, groups that divide the channels", text));
+  }
+  return c;
+}
+
 struct Inputs {
   Tensor images, labels;
 };
@@ -78,6 +89,7 @@ int bench_command(const std::vector<std::string>& arguments) {
       .value("seconds", "at least this long a figure", "5")
       .value("only", "train or eval: time that alone")
       .flag("series", "the series alone, forward and backward, over channels, maps and groups")
+      .value("case", "with --series: CHANNELS,SIDE,GROUPS, that case alone")
       .flag("direct", "evaluation and --series by direct sums, whose rounding errors certificates bound")
       .flag("profile", "also where the time goes, op by op")
       .flag("json", "as JSON")
@@ -95,9 +107,11 @@ int bench_command(const std::vector<std::string>& arguments) {
   };
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   if (options.has("series")) {
-    return bench_series(*backend, {.batch = batch,
-                                   .seconds = std::min(seconds, 0.3),
-                                   .products = options.has("direct") ? SeriesProducts::direct : SeriesProducts::fast});
+    SeriesBenchSpec spec{.batch = batch,
+                         .seconds = options.given("seconds") ? seconds : 0.3,
+                         .products = options.has("direct") ? SeriesProducts::direct : SeriesProducts::fast};
+    if (options.given("case")) spec.only = parse_case(options.text("case"));
+    return bench_series(*backend, spec);
   }
   Graph graph(lipconvnet(settings, {3, 32, 32}, 10), *backend, RandomKey(1));
   const Inputs inputs = random_inputs(batch, 10);
