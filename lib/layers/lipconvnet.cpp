@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kLevels = 5;
 
-constexpr const char* kSeriesKeys[] = {"scale", "train_series", "train_degree", "eval_series", "eval_degree"};
+constexpr const char* kSeriesKeys[] = {"scale", "train_series", "train_degree", "eval_series", "eval_degree", "save"};
 
 void copy_settings(const Attributes& from, Attributes& to, std::initializer_list<const char*> keys) {
   for (const char* key : keys) {
@@ -74,7 +74,8 @@ NodeDescription head(const Attributes& settings, int64_t classes) {
 
 Description lipconvnet(const Attributes& settings, const Shape& input, int64_t classes) {
   settings.allow_only({"depth", "width", "groups", "groups2", "variant", "paired", "activation", "order", "head", "fit",
-                       "scale", "norm", "train_series", "train_degree", "eval_series", "eval_degree", "shuffle2"});
+                       "scale", "norm", "train_series", "train_degree", "eval_series", "eval_degree", "save",
+                       "shuffle2"});
   const int64_t depth = settings.integer("depth", 5), width = settings.integer("width", 32);
   const std::string variant = settings.text("variant", "gs");
   GSNET_CHECK(depth >= kLevels && depth % kLevels == 0 && depth <= 100,

@@ -51,8 +51,8 @@ OpCase conv(const std::string& name, const OpInput& x, const Shape& w, const Con
 /// The kernel is no free input: an op that promises J' = -J cannot be asked for its adjoint at other kernels, so that
 /// differences are taken through skew().
 OpCase series(const std::string& name, const OpInput& x, const Shape& k, int64_t groups, std::vector<double> c,
-              SeriesSave save) {
-  const SeriesSpec spec{std::move(c), groups, save};
+              SeriesSave save, SeriesProducts products = SeriesProducts::direct) {
+  const SeriesSpec spec{std::move(c), groups, save, products};
   return {"conv_exp " + name,
           {x, {k, Layout::row_major, scaled(0.5 / std::sqrt(static_cast<double>(k[1] * k[2] * k[3])))}},
           [spec](Tape&, const std::vector<Var>& v) { return ops::conv_exp(v[0], ops::skew(v[1], spec.groups), spec); },
@@ -75,6 +75,10 @@ void add_convolutions(std::vector<OpCase>& cases) {
   cases.push_back(series("recomputed", map(9, 8, 3, 3), {8, 4, 3, 3}, 2, three, SeriesSave::input));
   cases.push_back(series("5x5 kernel", map(2, 4, 6, 5), {4, 2, 5, 5}, 2, three, SeriesSave::iterates));
   cases.push_back(series("1x1 kernel", map(8, 16, 2, 2), {16, 8, 1, 1}, 2, taylor, SeriesSave::iterates));
+  cases.push_back(
+      series("fast, tiles", map(18, 32, 4, 9), {32, 16, 3, 3}, 2, taylor, SeriesSave::iterates, SeriesProducts::fast));
+  cases.push_back(
+      series("fast, 2x2 map", map(5, 24, 2, 2), {24, 12, 3, 3}, 2, taylor, SeriesSave::input, SeriesProducts::fast));
   cases.push_back(series("1x1 map", map(20, 8, 1, 1), {8, 4, 3, 3}, 2, three, SeriesSave::iterates));
 }
 
@@ -102,6 +106,15 @@ void add_matrices(std::vector<OpCase>& cases) {
   cases.push_back({"skew", {{{6, 3, 3, 3}}}, [](Tape&, const std::vector<Var>& v) { return ops::skew(v[0], 2); }, 0});
   cases.push_back(
       {"gram_norm", {{{8, 4, 3, 3}}}, [](Tape&, const std::vector<Var>& v) { return ops::gram_norm(v[0], 2); }});
+  cases.push_back({"four_forms", {{{8, 4, 3, 3}}}, [](Tape& tape, const std::vector<Var>& v) {
+                     constexpr int64_t kGroups = 2, kUs[] = {12, 12, 36, 36}, kVs[] = {12, 12, 4, 4};
+                     FourForms forms;  // held where they are: no rounds
+                     for (size_t i = 0; i < 4; ++i) {
+                       forms.u[i] = make_input(tape.backend(), {{kGroups, kUs[i]}}, 40 + i);
+                       forms.v[i] = make_input(tape.backend(), {{kGroups, kVs[i]}}, 50 + i);
+                     }
+                     return ops::four_forms(v[0], kGroups, 0, forms);
+                   }});
   cases.push_back({"scale_groups",
                    {{{8, 4, 3, 3}}, {{2}, Layout::row_major, positive}},
                    [](Tape&, const std::vector<Var>& v) { return ops::scale_groups(v[0], v[1], 2.1, 1e-12); },
@@ -172,6 +185,11 @@ void add_shapes(std::vector<OpCase>& cases) {
        {map(2, 6, 3, 2)},
        [](Tape&, const std::vector<Var>& v) { return ops::map_channels(v[0], ChannelMap::per_group(6, 10, 2)); },
        0});
+  cases.push_back(
+      {"crop per group",
+       {map(2, 10, 3, 2)},
+       [](Tape&, const std::vector<Var>& v) { return ops::map_channels(v[0], ChannelMap::per_group(10, 6, 2)); },
+       0});
   cases.push_back({"crop",
                    {map(2, 8, 3, 2)},
                    [](Tape&, const std::vector<Var>& v) { return ops::map_channels(v[0], ChannelMap::head(8, 3)); },
@@ -207,6 +225,7 @@ void add_shapes(std::vector<OpCase>& cases) {
        0);
   pool("global average pool", {.kernel = {6, 5}, .stride = {6, 5}}, 0);
   pool("l2 pool", {.kind = PoolKind::l2}, -1);
+  pool("global l2 pool", {.kind = PoolKind::l2, .kernel = {6, 5}, .stride = {6, 5}}, -1);
   pool("max pool", {.kind = PoolKind::max, .kernel = {3, 3}, .stride = {2, 1}, .pad = {1, 1, 1, 1}}, -1);
   cases.push_back({"sum_to_channels",
                    {map(2, 3, 4, 4)},
@@ -243,6 +262,14 @@ const std::vector<OpCase>& op_cases() {
     return made;
   }();
   return cases;
+}
+
+OpInput enlarged(const OpInput& input, int64_t images) {
+  OpInput larger = input;
+  if (input.shape.rank() == 4 && input.layout == Layout::channels_last) {
+    larger.shape = {images, input.shape[1], input.shape[2], input.shape[3]};
+  }
+  return larger;
 }
 
 Tensor make_input(Backend& backend, const OpInput& input, uint64_t seed) {

@@ -31,6 +31,9 @@ struct OpCase {
 
 const std::vector<OpCase>& op_cases();
 
+/// The input with so many images where it is a map: for timings.
+OpInput enlarged(const OpInput& input, int64_t images);
+
 /// N(0, 1) numbers for an input, from a seed, on a machine, prepared.
 Tensor make_input(Backend& backend, const OpInput& input, uint64_t seed);
 

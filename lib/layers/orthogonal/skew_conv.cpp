@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstring>
 
 #include "autograd/ops.h"
 #include "core/error.h"
@@ -56,7 +58,7 @@ ChannelMap fitted(int64_t from, int64_t to, const SkewConvSpec& spec) {
 
 SkewConvSpec SkewConvSpec::from(const Attributes& attributes) {
   attributes.allow_only({"channels", "kernel", "stride", "groups", "shuffle", "paired", "fit", "scale", "norm",
-                         "train_series", "train_degree", "eval_series", "eval_degree", "bias"});
+                         "train_series", "train_degree", "eval_series", "eval_degree", "save", "bias"});
   SkewConvSpec spec;
   spec.out_channels = attributes.integer("channels");
   spec.kernel = attributes.integer("kernel", spec.kernel);
@@ -75,6 +77,9 @@ SkewConvSpec SkewConvSpec::from(const Attributes& attributes) {
   spec.norm = attributes.number("norm", spec.scale == ScaleKind::gram ? sound_norm : reference_correction);
   spec.train = series_from(attributes, "train", spec.train);
   spec.evaluate = series_from(attributes, "eval", spec.evaluate);
+  if (attributes.find("save") != nullptr) {
+    spec.save = attributes.choice("save", {"iterates", "input"}) == 0 ? SeriesSave::iterates : SeriesSave::input;
+  }
   spec.bias = attributes.flag("bias", spec.bias);
   GSNET_CHECK(spec.out_channels >= 1 && spec.stride >= 1 && spec.groups >= 1 && spec.shuffle >= 1,
               "channels, stride, groups and shuffle must be at least 1");
@@ -98,8 +103,10 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
   before_ = shuffled(x[0], spec).then(fitted(in, inner_, spec));
   after_ = fitted(inner_, spec.out_channels, spec);
   const double radius = design_radius(spec);
-  train_series_ = {
-      .coefficients = series_coefficients(spec.train, radius), .groups = spec.groups, .products = SeriesProducts::fast};
+  train_series_ = {.coefficients = series_coefficients(spec.train, radius),
+                   .groups = spec.groups,
+                   .save = spec.save,
+                   .products = SeriesProducts::fast};
   evaluate_series_ = {.coefficients = series_coefficients(spec.evaluate, radius), .groups = spec.groups};
   fast_evaluate_series_ = evaluate_series_;
   fast_evaluate_series_.products = SeriesProducts::fast;
@@ -174,21 +181,27 @@ Var SkewConv::dense_exponential(const Var& x, const Var& k) {
   return ops::depth_to_space(ops::conv2d(flat, x.tape->input(dense_), nullptr, {.groups = spec_.groups}), side);
 }
 
+// Images of unit vectors through exp(-J) = exp(J)' are the matrix's rows.
 Tensor SkewConv::dense_matrix(const Tensor& k, int64_t side) {
-  const int64_t pixels = side * side, rows = pixels * inner_ / spec_.groups;
-  Tensor units = Tensor::empty({rows, inner_ * pixels, 1, 1}, DType::f64, Layout::channels_last);
-  for (double& value : units.host<double>()) value = 0;
+  const int64_t channels = inner_ * side * side, rows = channels / spec_.groups;
+  const Tensor units = Tensor::empty({rows, channels, 1, 1}, DType::f32, Layout::channels_last);
+  std::memset(units.raw(), 0, units.bytes());
   for (int64_t row = 0; row < rows; ++row) {  // the same unit in every group
-    for (int64_t c = row; c < inner_ * pixels; c += rows) units.data<double>()[row * inner_ * pixels + c] = 1;
+    for (int64_t c = row; c < channels; c += rows) units.data<float>()[row * channels + c] = 1;
   }
+  Tensor reversed = backend_.empty_like(k);
+  backend_.scale(-1, k, reversed);
   Tape tape(backend_, {.fast = true});
   const Var images = ops::depth_to_space(tape.input(backend_.upload(units)), side);
-  const Var columns = ops::space_to_depth(ops::conv_exp(images, tape.input(k), fast_evaluate_series_), side);
-  const Tensor from = with_dtype(backend_.download(columns.value), DType::f64);
-  Tensor matrix = Tensor::empty({inner_ * pixels, rows, 1, 1}, DType::f64);
+  const Var mapped = ops::space_to_depth(ops::conv_exp(images, tape.input(reversed), fast_evaluate_series_), side);
+  const Tensor from = backend_.download(mapped.value);
+  const Tensor matrix = Tensor::empty({channels, rows, 1, 1}, from.dtype());
+  const size_t bytes = from.bytes() / static_cast<size_t>(rows * spec_.groups);  // of one group's row
+  const auto* read = static_cast<const std::byte*>(from.raw());
+  auto* write = static_cast<std::byte*>(matrix.raw());
   for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t out = 0; out < inner_ * pixels; ++out) {
-      matrix.data<double>()[out * rows + row] = from.data<double>()[row * inner_ * pixels + out];
+    for (int64_t g = 0; g < spec_.groups; ++g, read += bytes) {
+      std::memcpy(write + static_cast<size_t>(g * rows + row) * bytes, read, bytes);
     }
   }
   return backend_.upload(matrix);

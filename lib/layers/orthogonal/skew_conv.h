@@ -30,6 +30,7 @@ struct SkewConvSpec {
   double norm = 2.1;  ///< gram: |J| <= norm; four_forms: the correction (0.7)
   SeriesForm train{SeriesFamily::chebyshev, 5};
   SeriesForm evaluate{SeriesFamily::chebyshev, 9};
+  SeriesSave save = SeriesSave::iterates;  ///< what training keeps of the series for the backward pass
   bool bias = true;
 
   static SkewConvSpec from(const Attributes& attributes);

@@ -1,0 +1,97 @@
+// gsnet bench --series: the central operator alone.
+#include "apps/bench_series.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "apps/bench_timing.h"
+#include "core/random.h"
+
+namespace gsnet::apps {
+namespace {
+
+Tensor random_tensor(Backend& backend, const Shape& shape, Layout layout, double size) {
+  Random random{RandomKey(3)};
+  Tensor x = Tensor::empty(shape, DType::f32, layout);
+  for (float& value : x.host<float>()) value = static_cast<float>(size * random.normal());
+  return backend.upload(x);
+}
+
+/// Multiply-adds of one convolution that a picture needs: taps inside it.
+double needed_macs(const SeriesCase& c, int64_t kernel) {
+  const auto taps = [&](int64_t side) {
+    int64_t count = 0;
+    for (int64_t at = 0; at < side; ++at) {
+      for (int64_t tap = 0; tap < kernel; ++tap) {
+        const int64_t from = at + tap - kernel / 2;
+        count += from >= 0 && from < side ? 1 : 0;
+      }
+    }
+    return static_cast<double>(count);
+  };
+  return taps(c.side) * taps(c.side) * static_cast<double>(c.channels * c.channels / c.groups);
+}
+
+}  // namespace
+
+std::vector<SeriesCase> series_cases() {
+  std::vector<SeriesCase> cases;
+  constexpr std::pair<int64_t, int64_t> kMaps[] = {{16, 64}, {32, 32}, {64, 32}, {64, 16}, {128, 16}, {128, 8},
+                                                   {256, 8}, {256, 4}, {512, 4}, {512, 2}, {1024, 2}};
+  for (const auto& [channels, side] : kMaps) {
+    for (const int64_t groups : {1, 4, 16}) {
+      if (channels / groups >= 8 && channels * channels / groups <= 512 * 512)
+        cases.push_back({channels, side, groups});
+    }
+  }
+  return cases;
+}
+
+SeriesTiming time_series(Backend& backend, const SeriesCase& c, const SeriesBenchSpec& spec) {
+  constexpr int64_t kKernel = 3;
+  const Shape shape = {spec.batch, c.channels, c.side, c.side};
+  const double size = 0.5 / std::sqrt(static_cast<double>(c.channels / c.groups * kKernel * kKernel));
+  const Tensor x = random_tensor(backend, shape, Layout::channels_last, 1), dy = backend.empty_like(x);
+  const Tensor w =
+      random_tensor(backend, {c.channels, c.channels / c.groups, kKernel, kKernel}, Layout::row_major, size);
+  Tensor k = backend.empty_like(w), y = backend.empty_like(x), dx = backend.empty_like(x), dk = backend.empty_like(w);
+  backend.skew(w, c.groups, k);
+  SeriesSpec series{.coefficients = {1}, .groups = c.groups, .save = spec.save, .products = spec.products};
+  for (int m = 1; m <= spec.degree; ++m) series.coefficients.push_back(series.coefficients.back() / m);
+  SeriesTiming timing;
+  const double macs = needed_macs(c, kKernel) * static_cast<double>(spec.batch * spec.degree);
+  timing.forward_macs = macs;
+  timing.forward_seconds = median_seconds(spec.seconds, [&] {
+    SeriesSaved saved;
+    backend.conv_exp(x, k, series, y, &saved);
+    backend.synchronise();
+  });
+  SeriesSaved saved;
+  backend.conv_exp(x, k, series, y, &saved);
+  timing.backward_macs = 2 * macs;
+  timing.backward_seconds = median_seconds(spec.seconds, [&] {
+    backend.conv_exp_backward(x, k, series, saved, y, &dx, &dk);
+    backend.synchronise();
+  });
+  return timing;
+}
+
+int bench_series(Backend& backend, const SeriesBenchSpec& spec) {
+  const double matmul = matmul_rate(backend);
+  fmt::print("{} ({}); matrix product 1024^3: {:.1f} GFLOP/s\n", backend.name(), backend.description(), 2e-9 * matmul);
+  fmt::print("conv_exp 3x3, degree {}, batch {}, {} products; GFLOP/s of the operations a direct sum needs\n",
+             spec.degree, spec.batch, spec.products == SeriesProducts::fast ? "fast" : "direct");
+  fmt::print("{:>8} {:>7} {:>6}  {:>9} {:>7}  {:>9} {:>7}\n", "channels", "map", "groups", "forward", "share",
+             "backward", "share");
+  for (const SeriesCase& c : spec.only ? std::vector{*spec.only} : series_cases()) {
+    const SeriesTiming t = time_series(backend, c, spec);
+    const double forward = t.forward_macs / t.forward_seconds, backward = t.backward_macs / t.backward_seconds;
+    fmt::print("{:8} {:>7} {:6}  {:9.1f} {:6.0f} %  {:9.1f} {:6.0f} %\n", c.channels, fmt::format("{0}x{0}", c.side),
+               c.groups, 2e-9 * forward, 100 * forward / matmul, 2e-9 * backward, 100 * backward / matmul);
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+}  // namespace gsnet::apps

@@ -1,0 +1,34 @@
+// The series of a skew-symmetric convolution alone, forward and backward, over channels, maps and groups.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace gsnet::apps {
+
+struct SeriesCase {
+  int64_t channels, side, groups;
+};
+
+struct SeriesBenchSpec {
+  int64_t batch = 128;
+  int degree = 5;
+  double seconds = 0.3;  ///< at least this long a figure
+  SeriesSave save = SeriesSave::iterates;
+  SeriesProducts products = SeriesProducts::direct;
+  std::optional<SeriesCase> only;
+};
+
+/// Multiply-adds that the direct sum needs, zeros of the border left out, and median seconds.
+struct SeriesTiming {
+  double forward_macs, forward_seconds, backward_macs, backward_seconds;
+};
+
+std::vector<SeriesCase> series_cases();
+SeriesTiming time_series(Backend& backend, const SeriesCase& c, const SeriesBenchSpec& spec);
+/// Prints a table of all cases beside the rate of a large matrix product.
+int bench_series(Backend& backend, const SeriesBenchSpec& spec);
+
+}  // namespace gsnet::apps

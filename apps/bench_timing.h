@@ -1,0 +1,30 @@
+// Timing of a call, and what the machine can do.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "apps/console.h"
+#include "backend/backend.h"
+
+namespace gsnet::apps {
+
+/// Median seconds of one call, over at least `seconds` and five calls after two to warm up.
+template <class Call>
+double median_seconds(double seconds, Call&& call) {
+  for (int i = 0; i < 2; ++i) call();
+  std::vector<double> times;
+  const Stopwatch total;
+  while (times.size() < 5 || total.seconds() < seconds) {
+    const Stopwatch one;
+    call();
+    times.push_back(one.seconds());
+  }
+  std::ranges::nth_element(times, times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2));
+  return times[times.size() / 2];
+}
+
+/// Multiply-adds a second of a large matrix product.
+double matmul_rate(Backend& backend);
+
+}  // namespace gsnet::apps
