@@ -30,7 +30,8 @@ double needed_macs(const SeriesCase& c, int64_t kernel) {
     }
     return static_cast<double>(count);
   };
-  return taps(c.side) * taps(c.side) * static_cast<double>(c.channels * c.channels / c.groups);
+  return taps(c.side) * taps(c.side) * static_cast<double>(c.channels) * static_cast<double>(c.channels) /
+         static_cast<double>(c.groups);
 }
 
 }  // namespace
@@ -51,7 +52,8 @@ std::vector<SeriesCase> series_cases() {
 SeriesTiming time_series(Backend& backend, const SeriesCase& c, const SeriesBenchSpec& spec) {
   constexpr int64_t kKernel = 3;
   const Shape shape = {spec.batch, c.channels, c.side, c.side};
-  const double size = 0.5 / std::sqrt(static_cast<double>(c.channels / c.groups * kKernel * kKernel));
+  const int64_t sums = c.channels / c.groups * kKernel * kKernel;
+  const double size = 0.5 / std::sqrt(static_cast<double>(sums));
   const Tensor x = random_tensor(backend, shape, Layout::channels_last, 1), dy = backend.empty_like(x);
   const Tensor w =
       random_tensor(backend, {c.channels, c.channels / c.groups, kKernel, kKernel}, Layout::row_major, size);
