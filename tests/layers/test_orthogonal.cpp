@@ -46,10 +46,10 @@ Graph trained(Backend& backend, const Attributes& settings) {
   TrainSpec spec{.optimiser = {.rate = 0.5}, .schedule = {.kind = ScheduleKind::constant}, .steps = 2};
   Trainer trainer(graph, spec);
   for (uint64_t step = 0; step < 2; ++step) {
-    Tensor x = Tensor::empty({8, 3, 32, 32}, DType::f32, Layout::channels_last);
+    Tensor x = Tensor::empty({4, 3, 32, 32}, DType::f32, Layout::channels_last);
     Random random{RandomKey(step)};
     for (float& value : x.host<float>()) value = static_cast<float>(random.normal());
-    trainer.step(x, Tensor::of<int32_t>({8}, {0, 1, 2, 3, 4, 5, 6, 7}));
+    trainer.step(x, Tensor::of<int32_t>({4}, {0, 1, 2, 3}));
   }
   return graph;
 }
@@ -187,19 +187,21 @@ TEST_CASE("a LipConvNet moves no farther than its input, at random and trained",
       const auto width = int64_t{std::string(machine) == "cpu" ? 8 : 4};  // the reference machine is slow
       const Attributes settings = {{"width", width}, {"groups", groups}, {"variant", std::string(variant)}};
       for (const bool after_training : {false, true}) {
+        if (after_training && width == 4 && std::string(variant) != "gs") continue;
         INFO(machine << ", " << variant << (after_training ? ", trained" : ""));
         Graph graph = after_training ? trained(*backend, settings)
                                      : Graph(lipconvnet(settings, {3, 32, 32}, 10), *backend, RandomKey(4));
         const double bound = graph.bounds().back().from_input.value();
-        const Tensor x = test::make_input(*backend, {{8, 3, 32, 32}, Layout::channels_last}, 1);
-        const Tensor step = test::make_input(*backend, {{8, 3, 32, 32}, Layout::channels_last}, 2);
+        constexpr int64_t kPictures = 4;
+        const Tensor x = test::make_input(*backend, {{kPictures, 3, 32, 32}, Layout::channels_last}, 1);
+        const Tensor step = test::make_input(*backend, {{kPictures, 3, 32, 32}, Layout::channels_last}, 2);
         Tensor y = backend->empty_like(x);
         backend->axpby(1, x, 0.01, step, y);
         Tape tape(*backend, {});
         const std::vector<double> fx = test::numbers(*backend, graph.forward(tape, tape.input(x)).value);
         const std::vector<double> fy = test::numbers(*backend, graph.forward(tape, tape.input(y)).value);
         const std::vector<double> xs = test::numbers(*backend, x), ys = test::numbers(*backend, y);
-        for (size_t n = 0; n < 8; ++n) {
+        for (size_t n = 0; n < kPictures; ++n) {
           double out = 0, in = 0;
           for (size_t k = 0; k < 10; ++k) out += std::pow(fx[n * 10 + k] - fy[n * 10 + k], 2);
           for (size_t k = 0; k < 3072; ++k) in += std::pow(xs[n * 3072 + k] - ys[n * 3072 + k], 2);
@@ -212,7 +214,7 @@ TEST_CASE("a LipConvNet moves no farther than its input, at random and trained",
 
 TEST_CASE("fast evaluation is the same function", "[orthogonal]") {
   const auto cpu = make_backend({"cpu", 2});
-  Graph graph = trained(*cpu, {{"width", int64_t{32}}, {"groups2", int64_t{4}}});
+  Graph graph = trained(*cpu, {{"width", int64_t{16}}, {"groups2", int64_t{4}}});
   const Tensor x = test::make_input(*cpu, {{40, 3, 32, 32}, Layout::channels_last}, 1);
   const auto logits = [&](const TapeMode& mode) {
     Tape tape(*cpu, mode);
@@ -220,7 +222,7 @@ TEST_CASE("fast evaluation is the same function", "[orthogonal]") {
   };
   const std::vector<double> direct = logits({});
   std::vector<double> fast;
-  for (int i = 0; i < 30; ++i) fast = logits({.fast = true});  // until the matrices of small maps pay
+  for (int i = 0; i < 15; ++i) fast = logits({.fast = true});  // until the matrices of small maps pay
   double largest = 0, apart = 0;
   for (size_t i = 0; i < direct.size(); ++i) {
     largest = std::max(largest, std::abs(direct[i]));
