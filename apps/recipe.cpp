@@ -4,6 +4,7 @@
 #include <toml++/toml.h>
 
 #include <cmath>
+#include <regex>
 #include <sstream>
 
 #include "apps/command.h"
@@ -282,6 +283,24 @@ toml::table model_table(const Recipe& recipe) {
   return model;
 }
 
+/// The library writes 0.1 as 0.10000000000000001: here the fewest digits that read back to the same number.
+std::string with_short_numbers(const std::string& toml) {
+  static const std::regex number(R"(-?\d+\.\d+(e[-+]?\d+)?)");
+  std::istringstream lines(toml);
+  std::string text, line;
+  while (std::getline(lines, line)) {
+    std::smatch found;
+    while (line.find_first_of("'\"") == std::string::npos && std::regex_search(line, found, number)) {
+      const std::string shortest = fmt::format("{}", std::stod(found.str()));
+      const bool whole = shortest.find_first_of(".e") == std::string::npos;
+      text += found.prefix().str() + shortest + (whole ? ".0" : "");
+      line = found.suffix().str();
+    }
+    text += line + "\n";
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string recipe_text(const Recipe& recipe) {
@@ -330,7 +349,7 @@ std::string recipe_text(const Recipe& recipe) {
                                              {"loader_threads", recipe.loader_threads}}}};
   std::ostringstream text;
   text << root << "\n";
-  return text.str();
+  return with_short_numbers(text.str());
 }
 
 }  // namespace gsnet::apps
