@@ -86,31 +86,84 @@ Vectors<T> vectors_at(const FourForms& forms, int form, int64_t group) {
           static_cast<size_t>(us), static_cast<size_t>(vs)};
 }
 
+/// sums[to] += k x[from] over all entries of a 3x3 kernel: what belongs to one pair of channels is summed in registers.
+/// kTo…, kFrom…: how far a step down or right in the kernel moves in each vector.
+template <int kToRow, int kToColumn, int kFromRow, int kFromColumn, class T>
+void multiply_3x3(const Block& b, const Strides& to, const Strides& from, const T* k, const T* x, double* sums) {
+  constexpr int kPlaces = 2 * kToRow + 2 * kToColumn + 1;  // that one pair of channels reaches
+  for (int64_t o = 0; o < b.m; ++o) {
+    for (int64_t i = 0; i < b.m; ++i, k += 9) {
+      const T* given = x + from.o * o + from.i * i;
+      double part[kPlaces] = {};
+#pragma GCC unroll 3
+      for (int h = 0; h < 3; ++h) {
+#pragma GCC unroll 3
+        for (int w = 0; w < 3; ++w) {
+          part[kToRow * h + kToColumn * w] +=
+              static_cast<double>(k[3 * h + w]) * static_cast<double>(given[kFromRow * h + kFromColumn * w]);
+        }
+      }
+      double* at = sums + to.o * o + to.i * i;
+      for (int n = 0; n < kPlaces; ++n) at[n] += part[n];
+    }
+  }
+}
+
+/// The same for a 1x1 kernel, a matrix: its rows times x, or x times its rows.
+template <class T>
+void multiply_matrix(int64_t m, bool transpose, const T* k, const T* x, double* sums) {
+  for (int64_t o = 0; o < m; ++o, k += m) {
+    if (transpose) {
+      const auto factor = static_cast<double>(x[o]);
+      for (int64_t i = 0; i < m; ++i) sums[i] += static_cast<double>(k[i]) * factor;
+      continue;
+    }
+    double parts[4] = {};  // so that additions do not wait for each other
+    for (int64_t i = 0; i < m; ++i) parts[i % 4] += static_cast<double>(k[i]) * static_cast<double>(x[i]);
+    sums[o] += (parts[0] + parts[1]) + (parts[2] + parts[3]);
+  }
+}
+
+/// sums[place in `to`] += k x[place in `from`] over all entries.
+template <class T>
+void multiply_form(const Block& b, const Strides& to, const Strides& from, const T* k, const T* x,
+                   std::vector<double>& sums) {
+  if (b.height == 3 && b.width == 3) {
+    const auto is = [&](int64_t to_h, int64_t to_w, int64_t from_h, int64_t from_w) {
+      return to.h == to_h && to.w == to_w && from.h == from_h && from.w == from_w;
+    };
+    if (is(0, 1, 1, 0)) return multiply_3x3<0, 1, 1, 0>(b, to, from, k, x, sums.data());
+    if (is(1, 0, 0, 1)) return multiply_3x3<1, 0, 0, 1>(b, to, from, k, x, sums.data());
+    if (is(0, 0, 3, 1)) return multiply_3x3<0, 0, 3, 1>(b, to, from, k, x, sums.data());
+    if (is(3, 1, 0, 0)) return multiply_3x3<3, 1, 0, 0>(b, to, from, k, x, sums.data());
+  }
+  if (b.taps() == 1) return multiply_matrix(b.m, to.i != 0, k, x, sums.data());
+  for_entries(b, {from, to}, [&](int64_t entry, int64_t u, int64_t v) {
+    sums[static_cast<size_t>(v)] += static_cast<double>(k[entry]) * static_cast<double>(x[u]);
+  });
+}
+
 /// v <- K u, u <- K' v, each of unit length.
 template <class T>
 void power_iteration(const Block& b, const Form& form, const T* k, int rounds, const Vectors<T>& at) {
   std::vector<double> sums;
   for (int round = 0; round < rounds; ++round) {
     sums.assign(at.v_size, 0);
-    for_entries(b, form, [&](int64_t entry, int64_t u, int64_t v) {
-      sums[static_cast<size_t>(v)] += static_cast<double>(k[entry]) * static_cast<double>(at.u[u]);
-    });
+    multiply_form(b, form.v, form.u, k, at.u, sums);
     to_unit_length(sums, at.v);
     sums.assign(at.u_size, 0);
-    for_entries(b, form, [&](int64_t entry, int64_t u, int64_t v) {
-      sums[static_cast<size_t>(u)] += static_cast<double>(k[entry]) * static_cast<double>(at.v[v]);
-    });
+    multiply_form(b, form.u, form.v, k, at.v, sums);
     to_unit_length(sums, at.u);
   }
 }
 
 template <class T>
 double form_value(const Block& b, const Form& form, const T* k, const Vectors<T>& at) {
-  double sum = 0;
-  for_entries(b, form, [&](int64_t entry, int64_t u, int64_t v) {
-    sum += static_cast<double>(k[entry]) * static_cast<double>(at.u[u]) * static_cast<double>(at.v[v]);
-  });
-  return sum;
+  std::vector<double> sums(at.v_size);
+  multiply_form(b, form.v, form.u, k, at.u, sums);
+  double value = 0;
+  for (size_t n = 0; n < sums.size(); ++n) value += sums[n] * static_cast<double>(at.v[n]);
+  return value;
 }
 
 }  // namespace
