@@ -180,24 +180,29 @@ TEST_CASE("cpu: an empty batch through the series", "[cpu][series]") {
 
 TEST_CASE("cpu: every instruction set the processor has", "[cpu][series]") {
   Oracle oracle;
-  const Case c = {21, 13, 2, 5, 4, 3, 3, 4};
-  const Problem problem = problem_of(c, oracle);
-  const SeriesSpec spec = exponential(c.degree, c.groups, SeriesSave::iterates);
-  const Results expected = run(oracle, problem, spec);
   std::vector<const cpu::SeriesKernels*> sets = {&cpu::series_kernels_base(), &cpu::series_kernels()};
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.push_back(&cpu::series_kernels_avx2());
-  for (const cpu::SeriesKernels* kernels : sets) {
-    INFO(kernels->name);
-    const cpu::SeriesMachine machine{kernels, 2, default_host_allocator()};
-    Tensor y = Tensor::empty(problem.x.shape(), DType::f32, Layout::channels_last);
-    Tensor dx = Tensor::empty(problem.x.shape(), DType::f32, Layout::channels_last);
-    Tensor dk = Tensor::empty(problem.k.shape(), DType::f32);
-    SeriesSaved saved;
-    cpu::series_forward(machine, problem.x, problem.k, spec, 1, y, &saved);
-    cpu::series_backward(machine, problem.x, problem.k, spec, saved, problem.dy, &dx, dk);
-    CHECK(relative_error(y, expected.y) < kTolerance);
-    CHECK(relative_error(dx, expected.dx) < kTolerance);
-    CHECK(relative_error(dk, expected.dk) < kTolerance);
+  const std::vector<Case> cases = {{21, 13, 2, 5, 4, 3, 3, 4}, {21, 13, 2, 2, 2, 3, 3, 4}, {7, 40, 1, 8, 8, 3, 3, 3}};
+  for (const Case& c : cases) {
+    const Problem problem = problem_of(c, oracle);
+    SeriesSpec spec = exponential(c.degree, c.groups, SeriesSave::iterates);
+    const Results expected = run(oracle, problem, spec);
+    for (const cpu::SeriesKernels* kernels : sets) {
+      for (const SeriesProducts products : {SeriesProducts::direct, SeriesProducts::fast}) {
+        INFO(kernels->name << (products == SeriesProducts::fast ? ", fast" : ""));
+        spec.products = products;
+        const cpu::SeriesMachine machine{kernels, 2, default_host_allocator()};
+        Tensor y = Tensor::empty(problem.x.shape(), DType::f32, Layout::channels_last);
+        Tensor dx = Tensor::empty(problem.x.shape(), DType::f32, Layout::channels_last);
+        Tensor dk = Tensor::empty(problem.k.shape(), DType::f32);
+        SeriesSaved saved;
+        cpu::series_forward(machine, problem.x, problem.k, spec, 1, y, &saved);
+        cpu::series_backward(machine, problem.x, problem.k, spec, saved, problem.dy, &dx, dk);
+        CHECK(relative_error(y, expected.y) < kTolerance);
+        CHECK(relative_error(dx, expected.dx) < kTolerance);
+        CHECK(relative_error(dk, expected.dk) < kTolerance);
+      }
+    }
   }
 }
 
