@@ -4,7 +4,7 @@ set -euo pipefail
 
 build=(g++ cmake ninja-build ccache libdnnl-dev libeigen3-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev
   libboost-program-options-dev libarchive-dev libcurl4-openssl-dev libssl-dev zlib1g-dev ca-certificates
-  libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev)
+  libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev libonnx-dev libprotobuf-dev)
 tests=(catch2 git python3)
 lint=(clang-format clang-tidy)
 

@@ -19,6 +19,7 @@ class Conv2d final : public UnaryModule {
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
+  std::optional<WeightSite> weight_site() override { return WeightSite{&weight_, spec_.groups}; }
   void visit(const std::string& path, Visitor& visitor) override;
 
  private:

@@ -75,6 +75,20 @@ Var Graph::forward(Tape& tape, const Var& x, const Observer& observer) {
   return values.back();
 }
 
+Emitter::Value Graph::emit(Emitter& emitter, Emitter::Value x) const {
+  return fold(x,
+              [&](const Node& node, const std::vector<Emitter::Value>& in) {
+                const std::vector<Shape> shapes = input_shapes(node);
+                try {
+                  return node.module->emit(emitter, in, shapes);
+                } catch (const Error& error) {
+                  throw Error(
+                      fmt::format("layer '{}' ({}): {}", node.description.name, node.description.type, error.what()));
+                }
+              })
+      .back();
+}
+
 void Graph::visit(Visitor& visitor) {
   for (Node& node : nodes_) node.module->visit(node.description.name, visitor);
 }
@@ -114,16 +128,24 @@ class Collector final : public Visitor {
 
 }  // namespace
 
-std::vector<NamedParameter> parameters_of(Graph& graph) {
+std::vector<NamedParameter> parameters_of(const std::function<void(Visitor&)>& visit) {
   Collector collector;
-  graph.visit(collector);
-  return collector.parameters;
+  visit(collector);
+  return std::move(collector.parameters);
+}
+
+std::vector<NamedTensor> state_of(const std::function<void(Visitor&)>& visit) {
+  Collector collector;
+  visit(collector);
+  return std::move(collector.tensors);
+}
+
+std::vector<NamedParameter> parameters_of(Graph& graph) {
+  return parameters_of([&](Visitor& visitor) { graph.visit(visitor); });
 }
 
 std::vector<NamedTensor> state_of(Graph& graph) {
-  Collector collector;
-  graph.visit(collector);
-  return collector.tensors;
+  return state_of([&](Visitor& visitor) { graph.visit(visitor); });
 }
 
 void state_changed(Graph& graph) {
@@ -137,6 +159,10 @@ LayerBound UnaryModule::bound(std::span<const UpperBound> in, std::span<const Sh
 
 RoundingBound Module::rounding(std::span<const Shape>, const Arithmetic&) const {
   throw Error("no bound of its rounding errors is known");
+}
+
+Emitter::Value Module::emit(Emitter&, std::span<const Emitter::Value>, std::span<const Shape>) const {
+  throw Error("it cannot be said in plain operators");
 }
 
 Cost UnaryModule::cost(const Shape&) const { return {}; }

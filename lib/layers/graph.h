@@ -33,6 +33,8 @@ class Graph {
   using Observer = std::function<void(size_t node, const Tensor& output)>;
   Var forward(Tape& tape, const Var& x, const Observer& observer = {});
   void visit(Visitor& visitor);
+  /// Says the network to an exporter. Throws Error naming a layer that cannot be said in plain operators.
+  Emitter::Value emit(Emitter& emitter, Emitter::Value x) const;
 
   /// Folds a value through the nodes: step(node, values of its inputs) gives the node's value; all are returned.
   template <class V, class Step>
@@ -77,6 +79,10 @@ struct NamedTensor {
   Tensor* tensor;
 };
 std::vector<NamedTensor> state_of(Graph& graph);
+
+/// The same of anything that takes a visitor.
+std::vector<NamedParameter> parameters_of(const std::function<void(Visitor&)>& visit);
+std::vector<NamedTensor> state_of(const std::function<void(Visitor&)>& visit);
 
 /// To be called when tensors of the state were assigned: bumps every parameter's version.
 void state_changed(Graph& graph);

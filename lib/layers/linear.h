@@ -23,6 +23,7 @@ class Linear final : public UnaryModule {
   LayerBound lipschitz(const Shape& x) const override;
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
   std::optional<Tensor> matrix() const override;
+  std::optional<WeightSite> weight_site() override { return WeightSite{&weight_, 1}; }
   void visit(const std::string& path, Visitor& visitor) override;
 
  private:

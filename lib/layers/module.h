@@ -12,9 +12,12 @@
 #include "core/bound.h"
 #include "core/random.h"
 #include "layers/description.h"
+#include "layers/emitter.h"
 #include "layers/rounding.h"
 
 namespace gsnet {
+
+class Weight;
 
 /// What one evaluation of one batch costs.
 struct Cost {
@@ -35,6 +38,12 @@ class Visitor {
   virtual void parameter(const std::string& name, Parameter& parameter) = 0;
   /// Numbers that belong to the model but are not trained by gradients (power-iteration vectors, running statistics).
   virtual void buffer(const std::string& name, Tensor& buffer) = 0;
+};
+
+/// A weight that adapters may be put on, and how its layer uses it: y = conv(x, w), or y = w x where rank is 2.
+struct WeightSite {
+  Weight* weight = nullptr;  ///< (O, I / groups, Kh, Kw), or (O, I)
+  int64_t groups = 1;        ///< w[o] sees the inputs of group o / (O / groups) only
 };
 
 /// What a module needs to come to life.
@@ -61,6 +70,10 @@ class Module {
   virtual RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const;
   /// The matrix (O, I) row-major of a module that is x -> W x + b on flat inputs, as executed, on the host in double.
   virtual std::optional<Tensor> matrix() const { return std::nullopt; }
+  /// The weight that adapters may be put on, if the layer is one linear map by a weight of its own.
+  virtual std::optional<WeightSite> weight_site() { return std::nullopt; }
+  /// Says what evaluation computes to an exporter, in plain operators. Throws Error when it cannot be said so.
+  virtual Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape> shapes) const;
   virtual void visit(const std::string& path, Visitor& visitor) { (void)path, (void)visitor; }
 };
 

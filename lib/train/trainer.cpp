@@ -8,8 +8,12 @@
 
 namespace gsnet {
 
-Trainer::Trainer(Graph& graph, const TrainSpec& spec)
-    : graph_(graph), spec_(spec), optimiser_(graph.backend(), spec.optimiser, parameters_of(graph)) {}
+Trainer::Trainer(Graph& graph, const TrainSpec& spec, std::shared_ptr<Objective> objective)
+    : graph_(graph),
+      spec_(spec),
+      objective_(objective ? std::move(objective) : std::make_shared<ClassifierObjective>(spec.loss)),
+      parameters_(parameters_of(graph, *objective_)),
+      optimiser_(graph.backend(), spec.optimiser, parameters_) {}
 
 double Trainer::rate() const {
   return spec_.optimiser.rate * schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps);
@@ -19,10 +23,9 @@ StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
   Backend& backend = graph_.backend();
   const Tensor on_machine = backend.upload(images);
   Tape tape(backend, {.record = true, .training = true, .profile = profile_});
-  const Var logits = graph_.forward(tape, tape.input(on_machine));
-  const Var loss = training_loss(logits, backend.upload(labels), spec_.loss);
+  const auto [loss, scores, columns] = objective_->evaluate(tape, graph_.forward(tape, tape.input(on_machine)), labels);
   const Tensor value = with_dtype(backend.download(loss.value), DType::f64);
-  StepResult result{value.data<double>()[0], images.shape()[0], count_correct(backend.download(logits.value), labels)};
+  StepResult result{value.data<double>()[0], images.shape()[0], count_correct(backend.download(scores), columns)};
   if (!std::isfinite(result.loss)) explain(on_machine, result.loss);
   tape.backward(loss);
   optimiser_.step(schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps));
@@ -30,7 +33,7 @@ StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
 }
 
 void Trainer::check_parameters() {
-  for (const NamedParameter& named : parameters_of(graph_)) {
+  for (const NamedParameter& named : parameters_) {
     GSNET_CHECK(std::isfinite(graph_.backend().sum_of_squares(named.parameter->value)),
                 fmt::format("step {}: parameter '{}' is not finite", optimiser_.steps(), named.name));
   }
@@ -38,7 +41,7 @@ void Trainer::check_parameters() {
 
 void Trainer::explain(const Tensor& images, double loss) {
   const std::string place = fmt::format("step {}: the loss is {}", optimiser_.steps() + 1, loss);
-  for (const NamedParameter& named : parameters_of(graph_)) {
+  for (const NamedParameter& named : parameters_) {
     GSNET_CHECK(std::isfinite(graph_.backend().sum_of_squares(named.parameter->value)),
                 fmt::format("{}; parameter '{}' is not finite", place, named.name));
   }

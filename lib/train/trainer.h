@@ -2,9 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "layers/model.h"
-#include "train/loss.h"
+#include "train/objective.h"
 #include "train/optimiser.h"
 #include "train/schedule.h"
 
@@ -25,8 +26,8 @@ struct StepResult {
 
 class Trainer {
  public:
-  /// The graph must outlive the trainer.
-  Trainer(Graph& graph, const TrainSpec& spec);
+  /// The graph must outlive the trainer. Without an objective the network's output is logits, trained by spec.loss.
+  Trainer(Graph& graph, const TrainSpec& spec, std::shared_ptr<Objective> objective = nullptr);
 
   /// One step on host tensors: images (N, C, H, W) channels-last normalised, labels (N) i32. Throws Error naming the
   /// step and the first layer whose output is not finite (or the loss); nothing has been updated then.
@@ -48,6 +49,8 @@ class Trainer {
 
   Graph& graph_;
   TrainSpec spec_;
+  std::shared_ptr<Objective> objective_;
+  std::vector<NamedParameter> parameters_;  // the graph's and the objective's
   Optimiser optimiser_;
   TapeProfile* profile_ = nullptr;
 };
