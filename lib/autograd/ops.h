@@ -37,6 +37,13 @@ Var four_forms(const Var& k, int64_t groups, int iterations, FourForms& forms);
 /// k[g] * numerator / (s[g] + epsilon). Saves k, s.
 Var scale_groups(const Var& k, const Var& s, double numerator, double epsilon);
 
+/// Blocks of one dimension multiplied by q (backend/rotation.h); x row-major. Saves x, q.
+Var rotate(const Var& x, const Var& q, const RotationSpec& spec);
+/// Skew-symmetric (B, b, b) from strict upper triangles (B, b (b - 1) / 2). Saves nothing.
+Var skew_from_triangle(const Var& v, int64_t block);
+/// s[r] x[r, …], x row-major. Saves x, s.
+Var scale_rows(const Var& x, const Var& s);
+
 // Elementwise ----------------------------------------------------------------------------------------------------
 
 Var unary(UnaryOp op, const Var& x);

@@ -13,6 +13,7 @@
 #include "backend/optim.h"
 #include "backend/pool.h"
 #include "backend/reduce.h"
+#include "backend/rotation.h"
 #include "backend/series.h"
 
 namespace gsnet {
@@ -41,7 +42,8 @@ class Backend : public ConvKernels,
                 public PoolKernels,
                 public ReduceKernels,
                 public LossKernels,
-                public OptimKernels {
+                public OptimKernels,
+                public RotationKernels {
  public:
   /// "reference", "cpu", "cuda", "check:cpu,reference".
   virtual std::string name() const = 0;

@@ -18,7 +18,7 @@ class Parametrisation {
   virtual Var apply(Tape& tape, const Var& w) = 0;
   /// Its own parameters and buffers, if any.
   virtual void visit(const std::string& path, Visitor& visitor) { (void)path, (void)visitor; }
-  /// Sum of its parameters' versions.
+  /// Grows whenever what it computes may have changed: the sum of its parameters' versions, say.
   virtual uint64_t version() const { return 0; }
 };
 
@@ -26,14 +26,18 @@ class Weight {
  public:
   Parameter stored;
 
-  void push(std::unique_ptr<Parametrisation> link) { chain_.push_back(std::move(link)); }
+  void push(std::shared_ptr<Parametrisation> link);
+  /// Takes a link out of the chain. Throws Error when it is not there.
+  void remove(const Parametrisation& link);
+  const std::vector<std::shared_ptr<Parametrisation>>& chain() const { return chain_; }
+
   /// The weight. In evaluation, and when nothing stored is to be trained, it is computed once and kept until a version
   /// changes: a hundred evaluations or attack steps pay for the parametrisation once.
   Var use(Tape& tape);
   void visit(const std::string& path, Visitor& visitor);
 
  private:
-  std::vector<std::unique_ptr<Parametrisation>> chain_;
+  std::vector<std::shared_ptr<Parametrisation>> chain_;
   Tensor kept_;
   uint64_t kept_version_ = 0;
 };

@@ -12,7 +12,7 @@ namespace {
 
 class Oracle final : public host::HostBackend<double> {
  public:
-  Oracle() : host::HostTraining<double>(1) {}
+  Oracle() : host::HostBackend<double>(1) {}
   std::string name() const override { return "oracle"; }
   std::string description() const override { return "host loops in double"; }
 };

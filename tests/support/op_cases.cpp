@@ -121,6 +121,31 @@ void add_matrices(std::vector<OpCase>& cases) {
                    0});
 }
 
+void add_rotations(std::vector<OpCase>& cases) {
+  const auto rotation = [&](const char* name, const Shape& x, RotationSpec spec) {
+    const BlockPattern& pattern = spec.pattern;
+    const Shape q = {spec.groups * pattern.blocks(), pattern.block(), pattern.block()};
+    cases.push_back({std::string("rotate ") + name,
+                     {{x}, {q}},
+                     [spec](Tape&, const std::vector<Var>& v) { return ops::rotate(v[0], v[1], spec); },
+                     0});
+  };
+  rotation("neighbours", {5, 12}, {BlockPattern::shuffled(12, 4, 0)});
+  rotation("strided, from the right", {6, 12, 3, 3},
+           {.pattern = BlockPattern::shuffled(12, 3, 1), .inner = 9, .transpose = true});
+  rotation("of groups", {6, 4, 3, 3},
+           {.pattern = BlockPattern::shuffled(4, 2, 1), .groups = 3, .inner = 9, .transpose = true});
+  rotation("of outputs, butterfly", {16, 5}, {.pattern = BlockPattern::butterfly(16, 4, 2, 3), .inner = 5});
+  cases.push_back({"skew_from_triangle",
+                   {{{3, 10}}},
+                   [](Tape&, const std::vector<Var>& v) { return ops::skew_from_triangle(v[0], 5); },
+                   0});
+  cases.push_back({"scale_rows",
+                   {{{6, 4, 3, 3}}, {{6}}},
+                   [](Tape&, const std::vector<Var>& v) { return ops::scale_rows(v[0], v[1]); },
+                   0});
+}
+
 void add_eltwise(std::vector<OpCase>& cases) {
   const auto unary = [&](const char* name, UnaryOp op, auto prepare) {
     cases.push_back({name, {{{2, 4, 3, 3}, kMap, prepare}}, [op](Tape&, const std::vector<Var>& v) {
@@ -256,6 +281,7 @@ const std::vector<OpCase>& op_cases() {
     std::vector<OpCase> made;
     add_convolutions(made);
     add_matrices(made);
+    add_rotations(made);
     add_eltwise(made);
     add_shapes(made);
     add_losses(made);

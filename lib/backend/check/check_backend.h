@@ -79,6 +79,12 @@ class CheckBackend final : public Backend {
   void margin_backward(const Tensor& labels, const Tensor& rival, const Tensor& dmargin, Tensor& dz) override;
   void sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Tensor& v) override;
   void adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w, Tensor& m, Tensor& v) override;
+  void rotate(const RotationSpec& spec, const Tensor& x, const Tensor& q, Tensor& y) override;
+  void rotate_backward(const RotationSpec& spec, const Tensor& x, const Tensor& dy, Tensor& dq) override;
+  void skew_from_triangle(const Tensor& v, Tensor& k) override;
+  void skew_from_triangle_backward(const Tensor& dk, Tensor& dv) override;
+  void scale_rows(const Tensor& x, const Tensor& s, Tensor& y) override;
+  void scale_rows_backward(const Tensor& x, const Tensor& dy, Tensor& ds) override;
 
  private:
   using Arguments = check::Arguments;

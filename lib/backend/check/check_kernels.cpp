@@ -221,4 +221,31 @@ void CheckBackend::adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w
   });
 }
 
+void CheckBackend::rotate(const RotationSpec& spec, const Tensor& x, const Tensor& q, Tensor& y) {
+  both("rotate", [&](Backend& on, Arguments& the) { on.rotate(spec, the.in(x), the.in(q), the.out(y)); });
+}
+
+void CheckBackend::rotate_backward(const RotationSpec& spec, const Tensor& x, const Tensor& dy, Tensor& dq) {
+  both("rotate_backward",
+       [&](Backend& on, Arguments& the) { on.rotate_backward(spec, the.in(x), the.in(dy), the.out(dq)); });
+}
+
+void CheckBackend::skew_from_triangle(const Tensor& v, Tensor& k) {
+  both("skew_from_triangle", [&](Backend& on, Arguments& the) { on.skew_from_triangle(the.in(v), the.out(k)); });
+}
+
+void CheckBackend::skew_from_triangle_backward(const Tensor& dk, Tensor& dv) {
+  both("skew_from_triangle_backward",
+       [&](Backend& on, Arguments& the) { on.skew_from_triangle_backward(the.in(dk), the.out(dv)); });
+}
+
+void CheckBackend::scale_rows(const Tensor& x, const Tensor& s, Tensor& y) {
+  both("scale_rows", [&](Backend& on, Arguments& the) { on.scale_rows(the.in(x), the.in(s), the.out(y)); });
+}
+
+void CheckBackend::scale_rows_backward(const Tensor& x, const Tensor& dy, Tensor& ds) {
+  both("scale_rows_backward",
+       [&](Backend& on, Arguments& the) { on.scale_rows_backward(the.in(x), the.in(dy), the.out(ds)); });
+}
+
 }  // namespace gsnet

@@ -16,7 +16,7 @@ std::unique_ptr<Backend> make_cpu_backend(int threads) { return std::make_unique
 namespace cpu {
 
 CpuBackend::CpuBackend(int threads)
-    : host::HostTraining<float>(threads),
+    : host::HostBackend<float>(threads),
       convs_(std::make_unique<ConvLibrary>(this->threads(), memory())),
       series_(std::make_unique<SeriesMachine>(SeriesMachine{&series_kernels(), this->threads(), memory()})) {}
 

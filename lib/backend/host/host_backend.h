@@ -154,8 +154,22 @@ class HostTraining : public HostPool<T> {
   void adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w, Tensor& m, Tensor& v) override;
 };
 
+/// Rotations by small blocks.
+template <class T>
+class HostRotation : public HostTraining<T> {
+ public:
+  using HostTraining<T>::HostTraining;
+
+  void rotate(const RotationSpec& spec, const Tensor& x, const Tensor& q, Tensor& y) override;
+  void rotate_backward(const RotationSpec& spec, const Tensor& x, const Tensor& dy, Tensor& dq) override;
+  void skew_from_triangle(const Tensor& v, Tensor& k) override;
+  void skew_from_triangle_backward(const Tensor& dk, Tensor& dv) override;
+  void scale_rows(const Tensor& x, const Tensor& s, Tensor& y) override;
+  void scale_rows_backward(const Tensor& x, const Tensor& dy, Tensor& ds) override;
+};
+
 /// All of them.
 template <class T>
-using HostBackend = HostTraining<T>;
+using HostBackend = HostRotation<T>;
 
 }  // namespace gsnet::host
