@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/error.h"
 #include "io/json_text.h"
@@ -73,6 +74,23 @@ Tensor placed(const std::string& name, const Tensor& from, const Tensor& wanted,
   if (wanted.layout() == Layout::channels_last) host = with_layout(host, Layout::channels_last);
   const bool stays = wanted.device().kind == DeviceKind::host && backend.device().kind != DeviceKind::host;
   return stays ? host : backend.upload(host);
+}
+
+std::vector<Tensor> values_for(const std::vector<NamedTensor>& wanted, const TensorFile& file,
+                               const std::string& prefix, Backend& backend) {
+  std::unordered_map<std::string, const Tensor*> given;
+  for (const auto& [name, tensor] : file.tensors) given.emplace(name, &tensor);
+  std::vector<Tensor> values;
+  for (const NamedTensor& one : wanted) {
+    const auto found = given.find(prefix + one.name);
+    GSNET_CHECK(found != given.end(), fmt::format("tensor '{}' is missing", shown(prefix + one.name)));
+    values.push_back(placed(found->first, *found->second, *one.tensor, backend));
+  }
+  return values;
+}
+
+void assign(const std::vector<NamedTensor>& to, std::vector<Tensor> values) {
+  for (size_t i = 0; i < to.size(); ++i) *to[i].tensor = std::move(values[i]);
 }
 
 Model load_checked(const TensorFile& file, Backend& backend) {
@@ -159,32 +177,40 @@ void check_sizes(const Description& description, const TensorFile& file) {
   }
 }
 
-void load_state(Graph& graph, const TensorFile& file, const std::string& prefix) {
-  std::unordered_map<std::string, const Tensor*> given;
+void load_tensors(const std::vector<NamedTensor>& wanted, const TensorFile& file, const std::string& prefix,
+                  Backend& backend) {
+  assign(wanted, values_for(wanted, file, prefix, backend));
+}
+
+void refuse_others(const std::vector<NamedTensor>& wanted, const TensorFile& file, const std::string& prefix) {
+  std::unordered_set<std::string> known;
+  for (const NamedTensor& one : wanted) known.insert(prefix + one.name);
   for (const auto& [name, tensor] : file.tensors) {
-    if (name.starts_with(prefix)) given.emplace(name, &tensor);
+    GSNET_CHECK(!name.starts_with(prefix) || known.contains(name),
+                fmt::format("tensor '{}' belongs to no layer", shown(name)));
   }
+}
+
+void load_state(Graph& graph, const TensorFile& file, const std::string& prefix) {
   const std::vector<NamedTensor> state = state_of(graph);
-  std::vector<Tensor> values;
-  for (const NamedTensor& wanted : state) {
-    const auto found = given.find(prefix + wanted.name);
-    GSNET_CHECK(found != given.end(), fmt::format("tensor '{}' is missing", shown(prefix + wanted.name)));
-    values.push_back(placed(found->first, *found->second, *wanted.tensor, graph.backend()));
-    given.erase(found);
-  }
-  GSNET_CHECK(given.empty(), fmt::format("tensor '{}' belongs to no layer", shown(given.begin()->first)));
-  for (size_t i = 0; i < state.size(); ++i) *state[i].tensor = std::move(values[i]);
+  std::vector<Tensor> values = values_for(state, file, prefix, graph.backend());
+  refuse_others(state, file, prefix);
+  assign(state, std::move(values));
   state_changed(graph);
 }
 
-void store_state(Graph& graph, TensorFile& file, const std::string& prefix, bool exact) {
-  for (const NamedTensor& named : state_of(graph)) {
+void store_tensors(const std::vector<NamedTensor>& tensors, TensorFile& file, const std::string& prefix, bool exact,
+                   Backend& backend) {
+  for (const NamedTensor& named : tensors) {
     const Tensor& kept = *named.tensor;
-    Tensor host =
-        kept.device().kind == DeviceKind::host ? with_layout(kept, kept.layout()) : graph.backend().download(kept);
+    Tensor host = kept.device().kind == DeviceKind::host ? with_layout(kept, kept.layout()) : backend.download(kept);
     if (!exact && !is_integer(host.dtype())) host = with_dtype(host, DType::f32);
     file.tensors.emplace_back(prefix + named.name, std::move(host));
   }
+}
+
+void store_state(Graph& graph, TensorFile& file, const std::string& prefix, bool exact) {
+  store_tensors(state_of(graph), file, prefix, exact, graph.backend());
 }
 
 }  // namespace gsnet::io

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "backend/backend.h"
 #include "io/safetensors.h"
@@ -38,6 +39,14 @@ void check_sizes(const Description& description, const TensorFile& file);
 /// or real) and finite. `prefix` is put before the names looked for. Superfluous names under the prefix are an Error
 /// too. The graph is untouched when an Error is thrown.
 void load_state(Graph& graph, const TensorFile& file, const std::string& prefix = "");
+/// The same for some tensors of a graph on this machine: each must be in the file under prefix + name, others may be.
+void load_tensors(const std::vector<NamedTensor>& wanted, const TensorFile& file, const std::string& prefix,
+                  Backend& backend);
+/// Throws Error naming the first tensor under the prefix that is not among these.
+void refuse_others(const std::vector<NamedTensor>& wanted, const TensorFile& file, const std::string& prefix);
+/// Adds tensors under prefix + name, downloaded; as f32 unless `exact`, integers as they are.
+void store_tensors(const std::vector<NamedTensor>& tensors, TensorFile& file, const std::string& prefix, bool exact,
+                   Backend& backend);
 /// Adds the graph's state to a file under prefix + name. `exact` keeps the machine's dtype, else f32.
 void store_state(Graph& graph, TensorFile& file, const std::string& prefix = "", bool exact = false);
 

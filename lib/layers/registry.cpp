@@ -7,6 +7,7 @@
 #include "layers/linear.h"
 #include "layers/norm.h"
 #include "layers/orthogonal/group_shuffle.h"
+#include "layers/orthogonal/gs_rotation.h"
 #include "layers/simple.h"
 
 namespace gsnet {
@@ -43,6 +44,7 @@ struct Entry {
 constexpr Entry kTable[] = {
     {"skew_conv", 1, skew_conv},
     {"group_shuffle_conv", 1, placed<GroupShuffleConv>},
+    {"gs_rotation", 1, placed<GsRotation>},
     {"conv2d", 1, placed<Conv2d>},
     {"linear", 1, placed<Linear>},
     {"orthogonal_linear", 1, placed<OrthogonalLinear>},
