@@ -9,7 +9,8 @@
 
 namespace gsnet::host {
 
-// Written so that NaN stays and the compiler sees a minimum and a maximum.
+// Choices of values without branches, in the forms that compilers make vector instructions of; NaN stays.
+
 template <class T>
 void HostActivations<T>::clip(double low, double high, const Tensor& x, Tensor& y) {
   const T* from = x.data<T>();
@@ -18,7 +19,7 @@ void HostActivations<T>::clip(double low, double high, const Tensor& x, Tensor& 
   parallel_for(this->threads(), x.numel(), 2, [&](int64_t begin, int64_t end) {
 #pragma omp simd
     for (int64_t i = begin; i < end; ++i) {
-      const T raised = least > from[i] ? least : from[i];
+      const T a = from[i], raised = least > a ? least : a;
       to[i] = most < raised ? most : raised;
     }
   });
@@ -33,8 +34,8 @@ void HostActivations<T>::clip_backward(double low, double high, const Tensor& x,
   parallel_for(this->threads(), x.numel(), 2, [&](int64_t begin, int64_t end) {
 #pragma omp simd
     for (int64_t i = begin; i < end; ++i) {
-      const T above = xd[i] > least ? given[i] : T{0};
-      to[i] = xd[i] < most ? above : T{0};
+      const T a = xd[i], g = given[i], above = a > least ? g : T{0};
+      to[i] = a < most ? above : T{0};
     }
   });
 }
@@ -49,8 +50,8 @@ void HostActivations<T>::prelu(const Tensor& x, const Tensor& slope, Tensor& y) 
       T* to = y.data<T>() + p * channels;
 #pragma omp simd
       for (int64_t c = 0; c < channels; ++c) {
-        const T leaked = slopes[c] * from[c];
-        to[c] = from[c] > 0 ? from[c] : leaked;
+        const T a = from[c], above = a > 0 ? a : T{0}, below = a > 0 ? T{0} : a;
+        to[c] = above + slopes[c] * below;
       }
     }
   });
@@ -73,8 +74,8 @@ void prelu_inputs(int threads, const Tensor& x, const Tensor& slope, const Tenso
       T* to = dx.data<T>() + p * channels;
 #pragma omp simd
       for (int64_t c = 0; c < channels; ++c) {
-        const T leaked = slopes[c] * given[c];
-        to[c] = xd[c] > 0 ? given[c] : leaked;
+        const T a = xd[c], s = slopes[c], factor = a > 0 ? T{1} : s;
+        to[c] = factor * given[c];
       }
     }
   });
@@ -94,7 +95,7 @@ void prelu_slopes(int threads, const Tensor& x, const Tensor& dy, Tensor& dslope
                      const T* given = dy.data<T>() + p * channels;
 #pragma omp simd
                      for (int64_t c = 0; c < channels; ++c) {
-                       const T leak = xd[c] > 0 ? T{0} : xd[c];
+                       const T a = xd[c], leak = a > 0 ? T{0} : a;
                        sums[c] += static_cast<double>(leak) * static_cast<double>(given[c]);
                      }
                    }
