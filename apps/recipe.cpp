@@ -180,6 +180,7 @@ void read_data(toml::table& root, const std::string& file, Recipe& recipe) {
   data.read("limit", recipe.limit, 0, kMost);
   data.read("validation", recipe.validation, 0, kMost);
   data.read("glyphs", recipe.glyphs, 100, 1e8);
+  data.read("corruption", recipe.corruption);
   data.read("mean", recipe.normalisation.mean);
   data.read("stddev", recipe.normalisation.stddev);
   data.read("crop_padding", recipe.augmentation.crop_padding, 0, 1024);
@@ -321,6 +322,7 @@ std::string recipe_text(const Recipe& recipe) {
                                               {"limit", recipe.limit},
                                               {"validation", recipe.validation},
                                               {"glyphs", recipe.glyphs},
+                                              {"corruption", recipe.corruption},
                                               {"mean", to_array(recipe.normalisation.mean)},
                                               {"stddev", to_array(recipe.normalisation.stddev)},
                                               {"crop_padding", recipe.augmentation.crop_padding},

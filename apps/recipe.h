@@ -21,6 +21,7 @@ struct Recipe {
   int64_t limit = 0;                  ///< training pictures used; 0: all
   int64_t validation = 0;             ///< pictures held out of the training part to choose the model; 0: a tenth
   int64_t glyphs = 10'000;            ///< size of the embedded training set
+  std::string corruption;             ///< of every picture: "gaussian_noise:3"; empty: none
   data::Normalisation normalisation;  ///< empty: that of the data set's kind
   data::Augmentation augmentation;
 

@@ -39,6 +39,10 @@ void Trainer::check_parameters() {
   }
 }
 
+void Trainer::state_assigned() {
+  for (const NamedParameter& named : parameters_) named.parameter->changed();
+}
+
 void Trainer::explain(const Tensor& images, double loss) {
   const std::string place = fmt::format("step {}: the loss is {}", optimiser_.steps() + 1, loss);
   for (const NamedParameter& named : parameters_) {

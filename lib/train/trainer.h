@@ -41,8 +41,12 @@ class Trainer {
   double rate() const;
   /// Steps from now on add the time of their ops to it; null: no more.
   void set_profile(TapeProfile* profile) { profile_ = profile; }
-  /// For checkpoints: with the graph's state and steps_done(), all that the next step depends on.
+  /// For checkpoints: with steps_done(), all that the next step depends on.
   Optimiser& optimiser() { return optimiser_; }
+  /// The graph's tensors and the objective's. Whoever assigns them calls state_assigned().
+  std::vector<NamedTensor> state() { return state_of(graph_, *objective_); }
+  void state_assigned();
+  Graph& graph() { return graph_; }
 
  private:
   [[noreturn]] void explain(const Tensor& images, double loss);
