@@ -105,6 +105,7 @@ int train_command(const std::vector<std::string>& arguments) {
       .machine();
   if (!options.parse(arguments)) return 0;
   Recipe recipe = read_recipe(options.text("RECIPE"), options.texts("set"));
+  GSNET_CHECK(!recipe.adapt, fmt::format("{}: [adapter] is for gsnet adapt", recipe.file));
   if (options.given("data")) recipe.data = options.text("data");
   return ClassifierRun(recipe, options).execute();
 }

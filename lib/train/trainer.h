@@ -16,6 +16,7 @@ struct TrainSpec {
   OptimiserSpec optimiser;
   ScheduleSpec schedule;
   int64_t steps = 0;  ///< of the whole run: what the schedule is stretched over
+  int segments = 0;   ///< TapeMode::segments: activations kept at so many places only; 0: all
 };
 
 struct StepResult {
