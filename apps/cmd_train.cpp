@@ -8,7 +8,7 @@
 #include "apps/evaluate.h"
 #include "apps/training_run.h"
 #include "io/model_file.h"
-#include "layers/lipconvnet.h"
+#include "layers/architectures.h"
 
 namespace gsnet::apps {
 namespace {

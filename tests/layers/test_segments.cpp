@@ -3,7 +3,7 @@
 
 #include "autograd/ops.h"
 #include "layers/graph.h"
-#include "layers/lipconvnet.h"
+#include "layers/architectures.h"
 #include "support/op_cases.h"
 
 namespace gsnet {
