@@ -246,6 +246,12 @@ Emitter::Value OnnxEmitter::unary(UnaryOp op, Value x) {
     case UnaryOp::reciprocal:
       type = "Reciprocal";
       break;
+    case UnaryOp::sigmoid:
+      type = "Sigmoid";
+      break;
+    case UnaryOp::tanh:
+      type = "Tanh";
+      break;
     case UnaryOp::square:
       return known(writer_.node("Mul", {name(x), name(x)}), shape(x));
   }
