@@ -30,7 +30,7 @@ void predict_tensor(const Model& model, const Options& options) {
     if (wanted.rank() == 3) part = with_layout(part, Layout::channels_last);
     Tape tape(backend, {});
     const Var z = model.graph->forward(tape, tape.input(backend.upload(part)));
-    const Tensor numbers = with_dtype(backend.download(z.value), DType::f32);
+    const Tensor numbers = with_layout(with_dtype(backend.download(z.value), DType::f32), Layout::row_major);
     std::ranges::copy(numbers.host<float>(), logits.rows(first, rows).host<float>().begin());
   }
   io::write_safetensors(options.text("output"), {{{"logits", logits}}, {}});

@@ -207,6 +207,11 @@ void Importer::convert(OnnxNetwork& network, const OnnxNode& node, size_t index)
     made = known->convert(network, node);
   }
   made.uses = uses_[proto.output(0)];
+  for (size_t i = 0; i < node.input_count(); ++i) {  // passed through: others may read the same layer by its older name
+    const OnnxValue* from = node.input(i);
+    if (from != nullptr && !from->layer.empty() && from->layer == made.layer)
+      made.uses = std::max(made.uses, from->uses);
+  }
   values_.emplace(proto.output(0), std::move(made));
 }
 

@@ -69,7 +69,7 @@ void OnnxNetwork::begin_node(const OnnxNode& node, size_t index) {
   first_ = true;
   base_ = path_of_node(proto.name(), node.op());
   if (base_.empty() && proto.input_size() > 1) base_ = path_of_weight(proto.input(1));
-  if (base_.empty()) base_ = cleaned(proto.name());
+  if (base_.empty() && proto.name().find('/') == std::string::npos) base_ = cleaned(proto.name());
   if (!base_.empty()) return;
   base_ = fmt::format("{}{}", node.op(), index);
   std::ranges::transform(base_, base_.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
