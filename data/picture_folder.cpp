@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -60,13 +61,19 @@ bool is_picture_folder(const fs::path& path) {
   return !for_each_picture(path, "", 0, [](const std::string& picture) { return picture.find('/') == picture.npos; });
 }
 
-DatasetHandle open_picture_folder(const fs::path& path, const OpenSpec& spec) {
-  require_decoder(path.string());
+std::vector<std::string> picture_paths(const fs::path& folder) {
   std::vector<std::string> paths;
-  for_each_picture(path, "", 0, [&](const std::string& picture) {
+  for_each_picture(folder, "", 0, [&](const std::string& picture) {
     paths.push_back(picture);
     return true;
   });
+  std::ranges::sort(paths);
+  return paths;
+}
+
+DatasetHandle open_picture_folder(const fs::path& path, const OpenSpec& spec) {
+  require_decoder(path.string());
+  std::vector<std::string> paths = picture_paths(path);
   PictureCatalogue catalogue = arrange_pictures(paths, spec.split, path.string());
   return make_picture_set(std::make_unique<FolderPictures>(path, std::move(paths)), std::move(catalogue), spec.side);
 }

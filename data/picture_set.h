@@ -40,6 +40,9 @@ class EncodedPictures {
   virtual std::span<const uint8_t> bytes(size_t i, std::vector<uint8_t>& scratch) const = 0;
 };
 
+/// Paths of all pictures below a folder, relative to it, sorted. Throws Error for a folder that cannot be listed.
+std::vector<std::string> picture_paths(const std::filesystem::path& folder);
+
 /// `entries` index `encoded`; side as in OpenSpec.
 DatasetHandle make_picture_set(std::unique_ptr<const EncodedPictures> encoded, PictureCatalogue catalogue, int side);
 
