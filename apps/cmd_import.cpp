@@ -200,7 +200,7 @@ int import_command(const std::vector<std::string>& arguments) {
   if (!options.given("out")) throw UsageError("import needs --out MODEL");
   const std::string file = options.text("FILE"), prefix = options.text("prefix");
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
-  if (io::is_onnx_name(file)) {
+  if (io::is_onnx_file(file)) {
     const Model model = io::import_onnx(file, onnx_options(options), *backend);
     io::save_model(options.text("out"), model);
     report(model, options, true);

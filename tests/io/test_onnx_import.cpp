@@ -100,6 +100,15 @@ TEST_CASE("onnx import: layers, names and numbers", "[onnx]") {
   CHECK(outputs(load_model(folder() / "model", reference()), x) == y);
 }
 
+TEST_CASE("onnx import: files are told by name or by their first bytes", "[onnx]") {
+  test::small_model().save(folder() / "network.bin");
+  test::put_bytes(folder() / "other.bin", std::string("\x08\0\0\0\0\0\0\0{}      ", 16));  // safetensors
+  test::put_bytes(folder() / "empty.bin", "");
+  CHECK(is_onnx_file(folder() / "network.bin"));
+  CHECK(is_onnx_file("missing.onnx"));
+  for (const char* name : {"other.bin", "empty.bin", "missing.bin"}) CHECK_FALSE(is_onnx_file(folder() / name));
+}
+
 TEST_CASE("onnx import: options, metadata, names of classes", "[onnx]") {
   OnnxModel net = test::small_model();
   const Model told = imported(net, {.mean = {0.5}, .stddev = {0.2, 0.3}, .class_names = {"a", "b", "c", "d", "e"}});

@@ -20,9 +20,9 @@ std::vector<double> numbers(Backend& backend, const Tensor& x) {
   return {rows.host<double>().begin(), rows.host<double>().end()};
 }
 
-/// Weights are handed over in f32: relative 1e-7 each.
-void check_emitted(const Description& net) {
-  const auto backend = make_backend({"reference", 1});
+/// Weights are handed over in f32, relative 1e-7 each; `cpu` computes in f32 too.
+void check_emitted(const Description& net, const char* machine) {
+  const auto backend = make_backend({machine, 1});
   Graph graph(net, *backend, RandomKey(11));
   const Tensor x = backend->upload(picture(net.input));
   Tape tape(*backend, {});
@@ -40,7 +40,7 @@ TEST_CASE("emit: Group-and-Shuffle networks and their relatives", "[emit]") {
   const auto with = [&](std::initializer_list<std::pair<std::string, AttributeValue>> more) {
     Attributes settings = small;
     for (const auto& [key, value] : more) settings.set(key, value);
-    check_emitted(lipconvnet(settings, {3, 32, 32}, 5));
+    check_emitted(lipconvnet(settings, {3, 32, 32}, 5), "cpu");
   };
   with({{"groups", int64_t{4}}});
   with({{"groups", int64_t{4}}, {"groups2", int64_t{1}}});
@@ -76,7 +76,7 @@ TEST_CASE("emit: plain layers", "[emit]") {
       {"fold2", "householder", {}, {}},
       {"rotate", "orthogonal_linear", {}, {{"features", int64_t{20}}}},
       {"head", "linear", {}, {{"features", int64_t{4}}, {"unit_rows", true}}}};
-  check_emitted(net);
+  check_emitted(net, "reference");
 }
 
 }  // namespace gsnet

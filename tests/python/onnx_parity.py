@@ -156,6 +156,8 @@ def pools(net):
         net.add("MaxPool", kernel_shape=[2, 3], strides=[2, 2], ceil_mode=1)
     net.add("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1)
     net.add("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    if net.opset >= 19:
+        net.add("AveragePool", kernel_shape=[2, 2], strides=[1, 1], ceil_mode=1, pads=[0, 1, 0, 0])
     sides = [0, 0, 1, 0, 0, 0, 2, 1]
     if net.opset < 11:
         net.add("Pad", pads=sides, mode="constant", value=0.25)

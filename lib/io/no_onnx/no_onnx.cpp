@@ -19,6 +19,4 @@ void export_onnx(const std::filesystem::path& path, const Model&, const OnnxExpo
 
 Model import_onnx(const std::filesystem::path& path, const OnnxImportOptions&, Backend&) { refuse(path); }
 
-bool is_onnx_name(const std::filesystem::path& path) { return path.extension() == ".onnx"; }
-
 }  // namespace gsnet::io

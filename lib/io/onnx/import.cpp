@@ -289,6 +289,4 @@ Model import_onnx(const std::filesystem::path& path, const OnnxImportOptions& op
   }
 }
 
-bool is_onnx_name(const std::filesystem::path& path) { return path.extension() == ".onnx"; }
-
 }  // namespace gsnet::io
