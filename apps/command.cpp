@@ -16,6 +16,7 @@ constexpr Command kCommands[] = {
     {"predict", "logits for a tensor of inputs", predict_command},
     {"inspect", "layers of a model: shapes, parameters, MACs, Lipschitz bounds", inspect_command},
     {"import", "a model from the Group-and-Shuffle paper's checkpoints", import_command},
+    {"adapter", "show an adapter; read and write those of PEFT", adapter_command},
     {"data", "list and download public data sets", data_command},
     {"bench", "time training and evaluation of a network", bench_command},
     {"signature", "one number that fingerprints what training computes", signature_command},
