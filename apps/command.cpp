@@ -10,6 +10,8 @@ namespace {
 
 constexpr Command kCommands[] = {
     {"train", "train a 1-Lipschitz classifier from a recipe", train_command},
+    {"adapt", "fine-tune a pretrained network with an adapter", adapt_command},
+    {"merge", "fold an adapter into its network", merge_command},
     {"certify", "certified accuracy of a model on a test set, with a report", certify_command},
     {"attack", "attacks on a model, held against its certificates", attack_command},
     {"smooth", "certified accuracy by randomised smoothing, for any model", smooth_command},

@@ -31,6 +31,8 @@ std::span<const Command> commands();
 int run_command_line(const std::vector<std::string>& arguments);
 
 int train_command(const std::vector<std::string>& arguments);
+int adapt_command(const std::vector<std::string>& arguments);
+int merge_command(const std::vector<std::string>& arguments);
 int certify_command(const std::vector<std::string>& arguments);
 int attack_command(const std::vector<std::string>& arguments);
 int smooth_command(const std::vector<std::string>& arguments);

@@ -30,11 +30,15 @@ data::Normalisation usual_normalisation(const data::Dataset& dataset) {
 std::shared_ptr<const data::Dataset> open_corrupted(std::shared_ptr<const data::Dataset> clean, const std::string& name,
                                                     uint64_t seed) {
   if (name.empty()) return clean;
-  try {
-    return data::corrupted(std::move(clean), data::parse_corruption(name, seed));
-  } catch (const Error& error) {
-    throw UsageError(error.what());
+  for (size_t begin = 0, end = 0; end < name.size(); begin = end + 1) {
+    end = std::min(name.find('+', begin), name.size());
+    try {
+      clean = data::corrupted(std::move(clean), data::parse_corruption(name.substr(begin, end - begin), seed));
+    } catch (const Error& error) {
+      throw UsageError(error.what());
+    }
   }
+  return clean;
 }
 
 data::Split parse_split(const std::string& text) {

@@ -16,7 +16,8 @@ std::shared_ptr<const data::Dataset> open_named(const std::string& name, data::S
 /// x 32, else mean 0.5 and stddev 0.25.
 data::Normalisation usual_normalisation(const data::Dataset& dataset);
 
-/// The same pictures corrupted as `name` says ("gaussian_noise:3"); as they are where it is empty. Throws UsageError.
+/// The same pictures corrupted as `name` says ("gaussian_noise:3", or several, one after the other, with + between); as
+/// they are where it is empty. Throws UsageError.
 std::shared_ptr<const data::Dataset> open_corrupted(std::shared_ptr<const data::Dataset> clean, const std::string& name,
                                                     uint64_t seed = 0);
 

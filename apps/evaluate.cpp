@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "train/trainer.h"
 
 namespace gsnet::apps {
 namespace {
@@ -87,6 +88,30 @@ Accuracy accuracy_of(const std::vector<Outcome>& outcomes, double radius) {
   }
   const double count = std::max<double>(1, static_cast<double>(outcomes.size()));
   return {accuracy.clean / count, accuracy.certified / count, accuracy.loss / count};
+}
+
+Accuracy measure(const Model& model, std::shared_ptr<const data::Dataset> dataset, const EvaluateSpec& spec) {
+  check_fits(model, *dataset);
+  Backend& backend = model.graph->backend();
+  data::Loader loader(
+      dataset,
+      {.batch = spec.batch, .normalisation = {model.info.mean, model.info.stddev}, .threads = spec.loader_threads});
+  loader.start_epoch(0);
+  Accuracy sum;
+  int64_t count = 0;
+  while (auto part = loader.next()) {
+    Tape tape(backend, {.fast = true});
+    const Var logits = model.graph->forward(tape, tape.input(backend.upload(part->images)));
+    const Tensor numbers = with_dtype(backend.download(logits.value), DType::f64);
+    sum.clean += static_cast<double>(count_correct(numbers, part->labels));
+    const auto classes = static_cast<size_t>(numbers.shape()[1]);
+    for (int64_t n = 0; n < numbers.shape()[0]; ++n, ++count) {
+      sum.loss +=
+          cross_entropy({numbers.data<double>() + n * numbers.shape()[1], classes}, part->labels.data<int32_t>()[n]);
+    }
+  }
+  const double all = std::max<double>(1, static_cast<double>(count));
+  return {sum.clean / all, 0, sum.loss / all};
 }
 
 }  // namespace gsnet::apps

@@ -42,4 +42,7 @@ struct Accuracy {
 };
 Accuracy accuracy_of(const std::vector<Outcome>& outcomes, double radius);
 
+/// Clean accuracy and loss of any classifier, without certificates.
+Accuracy measure(const Model& model, std::shared_ptr<const data::Dataset> dataset, const EvaluateSpec& spec);
+
 }  // namespace gsnet::apps

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "apps/adapt_recipe.h"
 #include "data/loader.h"
 #include "layers/description.h"
 #include "train/trainer.h"
@@ -21,6 +23,7 @@ struct Recipe {
   int64_t limit = 0;                  ///< training pictures used; 0: all
   int64_t validation = 0;             ///< pictures held out of the training part to choose the model; 0: a tenth
   int64_t glyphs = 10'000;            ///< size of the embedded training set
+  std::string corruption;             ///< of every picture: "gaussian_noise:3"; empty: none
   data::Normalisation normalisation;  ///< empty: that of the data set's kind
   data::Augmentation augmentation;
 
@@ -32,6 +35,9 @@ struct Recipe {
   TrainSpec train;
   double offset_radius = 0;  ///< the loss asks for the logit margin that certifies this radius: sets its offset
 
+  // [adapter]: of `gsnet adapt` only
+  std::optional<AdaptRecipe> adapt;
+
   // [run]
   int64_t epochs = 10;
   int64_t batch = 128;
@@ -41,7 +47,8 @@ struct Recipe {
 };
 
 /// Reads a recipe; `settings` are "key=value" with dotted keys ("run.epochs=3") that replace its entries; values are
-/// TOML, or a bare word. Throws Error naming the file, line and key: unknown keys, wrong kinds, impossible values.
+/// TOML, or a bare word. Throws Error naming the file, line and key: unknown keys, wrong kinds, impossible values. An
+/// empty path is an empty recipe.
 Recipe read_recipe(const std::filesystem::path& path, const std::vector<std::string>& settings);
 
 /// "key=value" settings of a network, as in a recipe's [model].

@@ -91,10 +91,10 @@ std::string machine_of(const Graph& graph) { return graph.backend().name() + ", 
 
 }  // namespace
 
-void RunFolder::save_checkpoint(Graph& graph, Trainer& trainer, const RunState& state,
-                                const std::string& recipe) const {
+void RunFolder::save_checkpoint(Trainer& trainer, const RunState& state, const std::string& recipe) const {
+  Graph& graph = trainer.graph();
   io::TensorFile file;
-  io::store_state(graph, file, kModel, true);
+  io::store_tensors(trainer.state(), file, kModel, true, graph.backend());
   for (const NamedTensor& named : trainer.optimiser().state()) {
     file.tensors.emplace_back(kOptimiser + named.name, graph.backend().download(*named.tensor));
   }
@@ -104,7 +104,8 @@ void RunFolder::save_checkpoint(Graph& graph, Trainer& trainer, const RunState& 
   io::write_safetensors(checkpoint_path(), file);
 }
 
-RunState RunFolder::load_checkpoint(Graph& graph, Trainer& trainer, const std::string& recipe) const {
+RunState RunFolder::load_checkpoint(Trainer& trainer, const std::string& recipe) const {
+  Graph& graph = trainer.graph();
   const std::string name = checkpoint_path().string();
   const io::TensorFile file = io::read_safetensors(checkpoint_path());
   const auto state = file.metadata.find(kState), kept = file.metadata.find("gsnet.recipe");
@@ -118,7 +119,10 @@ RunState RunFolder::load_checkpoint(Graph& graph, Trainer& trainer, const std::s
                machine->second, machine_of(graph));
   }
   try {
-    io::load_state(graph, file, kModel);
+    const std::vector<NamedTensor> wanted = trainer.state();
+    io::refuse_others(wanted, file, kModel);
+    io::load_tensors(wanted, file, kModel, graph.backend());
+    trainer.state_assigned();
     for (const NamedTensor& named : trainer.optimiser().state()) {
       const Tensor& stored = file.at(kOptimiser + named.name);
       GSNET_CHECK(stored.shape() == named.tensor->shape() && stored.dtype() == named.tensor->dtype(),

@@ -31,6 +31,7 @@ class RunFolder {
 
   const std::filesystem::path& path() const { return folder_; }
   std::filesystem::path model_path() const { return folder_ / "model.safetensors"; }
+  std::filesystem::path adapter_path() const { return folder_ / "adapter.safetensors"; }
   std::filesystem::path checkpoint_path() const { return folder_ / "checkpoint.safetensors"; }
   bool has_checkpoint() const;
 
@@ -42,9 +43,9 @@ class RunFolder {
 
   /// Everything that the next step depends on, atomically. The recipe goes along, so that a resumed run can tell when
   /// it is another one.
-  void save_checkpoint(Graph& graph, Trainer& trainer, const RunState& state, const std::string& recipe) const;
+  void save_checkpoint(Trainer& trainer, const RunState& state, const std::string& recipe) const;
   /// Throws Error naming the file when it is damaged or of another recipe.
-  RunState load_checkpoint(Graph& graph, Trainer& trainer, const std::string& recipe) const;
+  RunState load_checkpoint(Trainer& trainer, const std::string& recipe) const;
 
  private:
   std::filesystem::path folder_;

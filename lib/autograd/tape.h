@@ -6,6 +6,7 @@
 #include <functional>
 #include <initializer_list>
 #include <map>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -57,8 +58,12 @@ struct TapeMode {
   bool record = false;        ///< keep what a backward pass needs
   bool training = false;      ///< layers use their training form (degree of the series, power iterations)
   bool check_finite = false;  ///< module graphs check every output and throw Error naming the layer
-  bool fast = false;    ///< evaluation sums products as training does (SeriesProducts::fast): no bound of rounding
-                        ///< errors holds for it, the function is the same
+  bool fast = false;  ///< evaluation sums products as training does (SeriesProducts::fast): no bound of rounding
+                      ///< errors holds for it, the function is the same
+  /// Module graphs keep activations at about this many places only and compute the others again in the backward pass;
+  /// 0: all are kept.
+  int segments = 0;
+  bool again = false;   ///< this forward pass repeats one: running statistics and power iterations stay as they are
   bool frozen = false;  ///< parameters are constants: only gradients of inputs are computed (attacks)
   TapeProfile* profile = nullptr;  ///< the time of every op is added to it, the machine waited for after each
 };
@@ -82,7 +87,10 @@ class Tape {
   Var use(Parameter& parameter);
   /// The output y of an op. Recorded only if the mode says so and an input is tracked. `op` names it in errors and must
   /// outlive the tape (a literal).
-  Var record(const char* op, Tensor y, std::initializer_list<const Var*> inputs, Vjp vjp);
+  Var record(const char* op, Tensor y, std::span<const Var* const> inputs, Vjp vjp);
+  Var record(const char* op, Tensor y, std::initializer_list<const Var*> inputs, Vjp vjp) {
+    return record(op, std::move(y), std::span(inputs.begin(), inputs.size()), std::move(vjp));
+  }
 
   /// d(loss): replays from `loss`, a tensor of one element, to the leaves. Gradients add to parameter.grad where there
   /// is one already. The tape is spent afterwards, but for grad().

@@ -134,13 +134,17 @@ AdapterFile adapter_of(Graph& graph, const AdapterBank& bank, const std::string&
   file.layers = bank.layers(name);
   file.base = fingerprint(graph, file.layers);
   store_tensors(tensors_of(bank, name), file.tensors, "", false, graph.backend());
+  store_saved(graph, saved, file);
+  return file;
+}
+
+void store_saved(Graph& graph, const std::vector<std::string>& patterns, AdapterFile& file) {
   for (const Graph::Node& node : graph.nodes()) {
     const std::string& layer = node.description.name;
-    if (std::ranges::none_of(saved, [&](const std::string& pattern) { return matches(pattern, layer); })) continue;
+    if (std::ranges::none_of(patterns, [&](const std::string& one) { return matches(one, layer); })) continue;
     const auto own = state_of([&](Visitor& visitor) { node.module->visit(layer, visitor); });
     store_tensors(own, file.saved, "", false, graph.backend());
   }
-  return file;
 }
 
 void write_adapter(const std::filesystem::path& path, const AdapterFile& file) {
@@ -178,7 +182,8 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
   }
 }
 
-AdaptedModel adaptable(Model base, const std::optional<ModelInfo>& network, const TensorFile& saved) {
+AdaptedModel adaptable(Model base, const std::optional<ModelInfo>& network, const TensorFile& saved,
+                       const std::vector<std::string>& fresh, RandomKey key) {
   AdaptedModel adapted;
   if (network) {
     Backend& backend = base.graph->backend();
@@ -186,12 +191,13 @@ AdaptedModel adaptable(Model base, const std::optional<ModelInfo>& network, cons
     store_state(*base.graph, state, "", true);
     TensorFile known_sizes = state;
     known_sizes.tensors.insert(known_sizes.tensors.end(), saved.tensors.begin(), saved.tensors.end());
-    check_sizes(network->description, known_sizes);
+    if (fresh.empty()) check_sizes(network->description, known_sizes);  // else the description is the caller's own
     adapted.model.info = *network;
-    adapted.model.graph = std::make_unique<Graph>(network->description, backend, RandomKey(0));
+    adapted.model.graph = std::make_unique<Graph>(network->description, backend, key);
     std::vector<NamedTensor> from_base;
     for (const NamedTensor& one : state_of(*adapted.model.graph)) {
-      if (saved.find(one.name) != nullptr) continue;
+      const auto is_of = [&](const std::string& layer) { return one.name.starts_with(layer + "."); };
+      if (saved.find(one.name) != nullptr || std::ranges::any_of(fresh, is_of)) continue;
       const Tensor* known = state.find(one.name);
       GSNET_CHECK(known != nullptr && known->shape() == one.tensor->shape(),
                   fmt::format("the adapted network's '{}' {} is neither the base's nor saved with the adapter",
@@ -204,6 +210,12 @@ AdaptedModel adaptable(Model base, const std::optional<ModelInfo>& network, cons
     adapted.model = std::move(base);
   }
   adapted.bank = std::make_unique<AdapterBank>(*adapted.model.graph);
+  return adapted;
+}
+
+AdaptedModel adapted_model(Model base, const AdapterFile& file, const std::string& name) {
+  AdaptedModel adapted = adaptable(std::move(base), file.network, file.saved);
+  put_adapter(file, adapted, name);
   return adapted;
 }
 

@@ -33,6 +33,9 @@ std::string fingerprint(Graph& graph, const std::vector<LayerAdapter>& layers);
 AdapterFile adapter_of(Graph& graph, const AdapterBank& bank, const std::string& name,
                        const std::vector<std::string>& saved);
 
+/// The state of all layers that fit one of the patterns, into file.saved.
+void store_saved(Graph& graph, const std::vector<std::string>& patterns, AdapterFile& file);
+
 /// One safetensors file: tensors "adapter.<layer>.<tensor>" and "saved.<name>"; metadata "gsnet.adapter" ("1"),
 /// "gsnet.adapter.config" (JSON: the layers' settings, base, provenance) and, with `network`, a model file's metadata.
 /// Rotations are strict triangles: half the numbers of their matrices. Written atomically.
@@ -46,8 +49,12 @@ struct AdaptedModel {
   std::unique_ptr<AdapterBank> bank;
 };
 
-/// The base, or file.network with the base's tensors, and no adapter yet.
-AdaptedModel adaptable(Model base, const std::optional<ModelInfo>& network, const TensorFile& saved);
+/// The base, or the network with the base's tensors, and no adapter yet. Tensors that are in `saved` stay as they were
+/// drawn from the key, as do those of layers in `fresh`; all others must be the base's.
+AdaptedModel adaptable(Model base, const std::optional<ModelInfo>& network, const TensorFile& saved,
+                       const std::vector<std::string>& fresh = {}, RandomKey key = RandomKey(0));
+/// A base with the file's adapter on it.
+AdaptedModel adapted_model(Model base, const AdapterFile& file, const std::string& name);
 
 /// Puts the file's adapter on a network as `name`, and its saved layers in. Throws Error when the network is another:
 /// a layer is missing, a shape is another, a tensor is missing or left over; the network is unchanged then.

@@ -52,23 +52,30 @@ Var Graph::forward(Tape& tape, const Var& x, const Observer& observer) {
   for (int i = 0; fits && i < wanted.rank(); ++i) fits = x.shape()[i + 1] == wanted[i];
   GSNET_CHECK(fits, fmt::format("[graph] the network takes inputs (N, …) of {}, got {}", to_string(wanted),
                                 to_string(x.shape())));
-  std::vector<Var> values(nodes_.size());
-  std::vector<int> uses(nodes_.size(), 0);
-  for (const Node& node : nodes_) {
-    for (int from : node.inputs) {
-      if (from >= 0) ++uses[static_cast<size_t>(from)];
+  if (tape.mode().record && tape.mode().segments > 0) return run_in_segments(tape, x, observer);
+  return run(tape, x, 0, nodes_.size(), observer);
+}
+
+Var Graph::run(Tape& tape, const Var& x, size_t begin, size_t end, const Observer& observer) {
+  const int first = static_cast<int>(begin);
+  std::vector<Var> values(end - begin);
+  std::vector<int> uses(end - begin, 0);
+  const auto at = [&](int node) { return static_cast<size_t>(node - first); };
+  for (size_t i = begin; i < end; ++i) {
+    for (int from : nodes_[i].inputs) {
+      if (from >= first) ++uses[at(from)];
     }
   }
-  for (size_t i = 0; i < nodes_.size(); ++i) {
+  for (size_t i = begin; i < end; ++i) {
     std::vector<Var> in;
-    for (int from : nodes_[i].inputs) in.push_back(from < 0 ? x : values[static_cast<size_t>(from)]);
+    for (int from : nodes_[i].inputs) in.push_back(from < first ? x : values[at(from)]);
     for (int from : nodes_[i].inputs) {  // a value that nobody reads again may go
-      if (from >= 0 && --uses[static_cast<size_t>(from)] == 0) values[static_cast<size_t>(from)] = {};
+      if (from >= first && --uses[at(from)] == 0) values[at(from)] = {};
     }
-    values[i] = nodes_[i].module->forward(tape, in);
-    if (observer) observer(i, values[i].value);
+    values[i - begin] = nodes_[i].module->forward(tape, in);
+    if (observer) observer(i, values[i - begin].value);
     if (tape.mode().check_finite) {
-      GSNET_CHECK(std::isfinite(backend_.sum_of_squares(values[i].value)),
+      GSNET_CHECK(std::isfinite(backend_.sum_of_squares(values[i - begin].value)),
                   fmt::format("the output of layer '{}' is not finite", nodes_[i].description.name));
     }
   }

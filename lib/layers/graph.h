@@ -29,7 +29,8 @@ class Graph {
   const Shape& output() const { return nodes_.back().output; }
 
   /// x (N, C, H, W). Throws Error when it has another shape than the network's input.
-  /// `observer` is called with the index and the output of every node.
+  /// `observer` is called with the index and the output of every node. With TapeMode::segments the tape keeps the
+  /// activations between segments only, and nothing at all of those before the first parameter that is trained.
   using Observer = std::function<void(size_t node, const Tensor& output)>;
   Var forward(Tape& tape, const Var& x, const Observer& observer = {});
   void visit(Visitor& visitor);
@@ -61,6 +62,13 @@ class Graph {
   std::vector<NodeBound> bounds() const;
 
  private:
+  /// Nodes [begin, end), x being the output of node begin - 1 or the network's input.
+  Var run(Tape& tape, const Var& x, size_t begin, size_t end, const Observer& observer);
+  Var run_in_segments(Tape& tape, const Var& x, const Observer& observer);
+  bool trains(size_t begin, size_t end);
+  /// About `count` places to begin a segment at: no node from there on reads what lies before the node before it.
+  std::vector<size_t> segment_begins(int count) const;
+
   Description description_;
   Backend& backend_;
   std::vector<Node> nodes_;

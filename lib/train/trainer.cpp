@@ -23,7 +23,7 @@ double Trainer::rate() const {
 StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
   Backend& backend = graph_.backend();
   const Tensor on_machine = backend.upload(images);
-  Tape tape(backend, {.record = true, .training = true, .profile = profile_});
+  Tape tape(backend, {.record = true, .training = true, .segments = spec_.segments, .profile = profile_});
   const auto [loss, scores, columns] = objective_->evaluate(tape, graph_.forward(tape, tape.input(on_machine)), labels);
   const Tensor value = with_dtype(backend.download(loss.value), DType::f64);
   StepResult result{value.data<double>()[0], images.shape()[0], count_correct(backend.download(scores), columns)};
@@ -38,6 +38,10 @@ void Trainer::check_parameters() {
     GSNET_CHECK(std::isfinite(graph_.backend().sum_of_squares(named.parameter->value)),
                 fmt::format("step {}: parameter '{}' is not finite", optimiser_.steps(), named.name));
   }
+}
+
+void Trainer::state_assigned() {
+  for (const NamedParameter& named : parameters_) named.parameter->changed();
 }
 
 void Trainer::explain(const Tensor& images, double loss) {

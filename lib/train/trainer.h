@@ -16,6 +16,7 @@ struct TrainSpec {
   OptimiserSpec optimiser;
   ScheduleSpec schedule;
   int64_t steps = 0;  ///< of the whole run: what the schedule is stretched over
+  int segments = 0;   ///< TapeMode::segments: activations kept at so many places only; 0: all
 };
 
 struct StepResult {
@@ -41,8 +42,12 @@ class Trainer {
   double rate() const;
   /// Steps from now on add the time of their ops to it; null: no more.
   void set_profile(TapeProfile* profile) { profile_ = profile; }
-  /// For checkpoints: with the graph's state and steps_done(), all that the next step depends on.
+  /// For checkpoints: with steps_done(), all that the next step depends on.
   Optimiser& optimiser() { return optimiser_; }
+  /// The graph's tensors and the objective's. Whoever assigns them calls state_assigned().
+  std::vector<NamedTensor> state() { return state_of(graph_, *objective_); }
+  void state_assigned();
+  Graph& graph() { return graph_; }
 
  private:
   [[noreturn]] void explain(const Tensor& images, double loss);

@@ -47,7 +47,7 @@ Var FourFormsScale::apply(Tape& tape, const Var& k) {
   Backend& backend = tape.backend();
   int64_t& steps = steps_.data<int64_t>()[0];
   int rounds = 0;
-  if (tape.mode().training) {
+  if (tape.mode().training && !tape.mode().again) {
     rounds = steps % kRefreshEvery == 0 ? kInitialRounds : 1;
     ++steps;
   }

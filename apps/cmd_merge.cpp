@@ -1,0 +1,47 @@
+// gsnet merge
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "apps/command.h"
+#include "apps/options.h"
+#include "io/adapter_file.h"
+#include "io/model_file.h"
+
+namespace gsnet::apps {
+
+int merge_command(const std::vector<std::string>& arguments) {
+  Options options("merge MODEL ADAPTER --out MODEL",
+                  "Folds an adapter into its network: the result runs at the network's own cost and needs no adapter.");
+  options.positional("MODEL", "the model file that the adapter was trained on")
+      .positional("ADAPTER", "an adapter file")
+      .value("out", "the model file to write")
+      .value("strength", "how far to go from the base (0) to the adapter (1), along geodesics", "1")
+      .machine();
+  if (!options.parse(arguments)) return 0;
+  if (!options.given("out")) throw UsageError("merge needs --out MODEL");
+  const double strength = parse_number(options.text("strength"));
+  const std::unique_ptr<Backend> backend = make_backend(options.backend());
+  const std::string base = options.text("MODEL"), file = options.text("ADAPTER");
+  Model model = io::load_model(base, *backend);
+  const io::AdapterFile adapter = io::read_adapter(file);
+  const std::string found = io::fingerprint(*model.graph, adapter.layers);
+  if (!adapter.base.empty() && adapter.base != found) {
+    fmt::print(stderr, "gsnet: note: {} was trained on other weights than {}'s\n", file, base);
+  }
+  try {
+    io::AdaptedModel adapted = io::adapted_model(std::move(model), adapter, "adapter");
+    if (!adapter.layers.empty()) {
+      adapted.bank->set_strength("adapter", strength);
+      adapted.bank->merge();
+    }
+    adapted.model.info.provenance["adapter"] = file;
+    io::save_model(options.text("out"), adapted.model);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{} does not go on {}: {}", file, base, error.what()));
+  }
+  fmt::print("{} layers adapted: {}\n", adapter.layers.size(), options.text("out"));
+  return 0;
+}
+
+}  // namespace gsnet::apps

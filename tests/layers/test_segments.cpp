@@ -1,0 +1,62 @@
+// Activations computed again in the backward pass: the same gradients, less memory.
+#include <catch2/catch.hpp>
+
+#include "autograd/ops.h"
+#include "layers/graph.h"
+#include "layers/architectures.h"
+#include "support/op_cases.h"
+
+namespace gsnet {
+namespace {
+
+struct Step {
+  std::vector<std::vector<double>> gradients;
+  std::vector<std::vector<double>> state;
+  int64_t peak = 0;
+};
+
+Step step(Backend& backend, const Description& net, int segments, const std::string& trained) {
+  Graph graph(net, backend, RandomKey(2));
+  for (const NamedParameter& named : parameters_of(graph)) named.parameter->trainable = named.name.starts_with(trained);
+  const Tensor x = test::make_input(backend, {{4, 3, 32, 32}, Layout::channels_last}, 3);
+  backend.memory()->reset_peak();
+  {
+    Tape tape(backend, {.record = true, .training = true, .segments = segments});
+    const Var y = graph.forward(tape, tape.input(x));
+    tape.backward(ops::sum(ops::unary(UnaryOp::square, y)));
+  }
+  Step result;
+  result.peak = backend.memory()->stats().peak_bytes;
+  for (const NamedParameter& named : parameters_of(graph)) {
+    CHECK(static_cast<bool>(named.parameter->grad) == named.parameter->trainable);
+    if (named.parameter->grad) result.gradients.push_back(test::numbers(backend, named.parameter->grad));
+  }
+  for (const NamedTensor& one : state_of(graph)) {
+    if (one.tensor->dtype() == DType::f32) result.state.push_back(test::numbers(backend, *one.tensor));
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("segments give the same gradients and statistics for less memory", "[graph][segments]") {
+  const auto backend = make_backend({"cpu", 1});
+  const std::vector<Description> nets = {
+      make_architecture("resnet20", {{"statistics", std::string("batch")}}, {3, 32, 32}, 10),
+      make_architecture("lipconvnet", {{"scale", std::string("four_forms")}, {"width", int64_t{8}}}, {3, 32, 32}, 10)};
+  for (size_t n = 0; n < nets.size(); ++n) {
+    const std::string& late = nets[n].nodes[nets[n].nodes.size() / 2].name;
+    for (const std::string& trained : {std::string(), late.substr(0, late.find('.'))}) {
+      INFO("network " << n << ", trained from '" << trained << "'");
+      const Step whole = step(*backend, nets[n], 0, trained);
+      for (const int segments : {1, 2, 5}) {
+        const Step parts = step(*backend, nets[n], segments, trained);
+        CHECK(parts.gradients == whole.gradients);
+        CHECK(parts.state == whole.state);
+        if (segments == 5 && n == 0) CHECK(parts.peak < whole.peak);
+      }
+    }
+  }
+}
+
+}  // namespace gsnet
