@@ -22,7 +22,8 @@ constexpr const char* kUsage =
 
 std::string settings_text(const AdapterSpec& spec) {
   std::vector<std::string> parts;
-  for (const auto& [key, value] : spec.attributes().entries()) {
+  const Attributes attributes = spec.attributes();
+  for (const auto& [key, value] : attributes.entries()) {
     const auto add = [&, &name = key](const auto& held) {
       using Held = std::decay_t<decltype(held)>;
       if constexpr (std::is_same_v<Held, std::string>) {
@@ -48,8 +49,9 @@ int64_t numbers_of(const io::TensorFile& tensors, const std::string& layer) {
 }
 
 int show(const std::vector<std::string>& arguments) {
-  Options options("adapter show FILE", "What an adapter file holds: layers by their settings, whole layers saved with\n"
-                                       "it, what it was trained on.");
+  Options options("adapter show FILE",
+                  "What an adapter file holds: layers by their settings, whole layers saved with\n"
+                  "it, what it was trained on.");
   options.positional("FILE", "an adapter file");
   if (!options.parse(arguments)) return 0;
   const std::string path = options.text("FILE");
@@ -69,7 +71,8 @@ int show(const std::vector<std::string>& arguments) {
     for (const std::string& layer : layers) fmt::print("  {:<40} {:>10}\n", layer, numbers_of(file.tensors, layer));
   }
   for (const auto& [name, tensor] : file.saved.tensors) fmt::print("saved {} {}\n", name, to_string(tensor.shape()));
-  if (file.network) fmt::print("for another network than the base: {} layers\n", file.network->description.nodes.size());
+  if (file.network)
+    fmt::print("for another network than the base: {} layers\n", file.network->description.nodes.size());
   fmt::print("base {}\n", file.base.empty() ? "not known" : file.base);
   for (const auto& [key, value] : file.provenance) fmt::print("{}: {}\n", key, value);
   return 0;
@@ -148,7 +151,7 @@ int export_peft(const std::vector<std::string>& arguments) {
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   Model model = io::load_model(options.text("MODEL"), *backend);
   const std::string path = options.text("ADAPTER");
-  io::AdapterFile file = io::is_peft_folder(path) ? io::read_peft(path, *model.graph) : io::read_adapter(path);
+  io::AdapterFile file = io::read_any_adapter(path, *model.graph);
   io::AdaptedModel adapted = io::adaptable(std::move(model), file.network, file.saved);
   Graph& graph = *adapted.model.graph;
   if (!file.base.empty() && io::fingerprint(graph, file.layers) != file.base) {

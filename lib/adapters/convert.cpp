@@ -39,7 +39,9 @@ Tensor adapted_weight(AdapterLink& link, const Tensor& base, Backend& machine) {
   return computed(link, link.spec(), link.site(), base, machine);
 }
 
-Tensor orthogonal_blocks(const Tensor& v, int64_t block, const AdapterSpec& spec) { return geodesic(v, block, spec, 1); }
+Tensor orthogonal_blocks(const Tensor& v, int64_t block, const AdapterSpec& spec) {
+  return geodesic(v, block, spec, 1);
+}
 
 // Q = (I + K)(I - K)^-1, so K = (Q - I)(Q + I)^-1: rows of K solve (Q + I)' k' = (Q - I)'.
 Tensor cayley_generators(const Tensor& q) {
@@ -106,18 +108,18 @@ ConvertedLayer as_low_rank(AdapterLink& link, const Tensor& base, Backend& machi
   const int64_t r = std::min({rank, rows, columns});
   const Tensor w = with_dtype(base, DType::f64), adapted = adapted_weight(link, base, machine);
   const bool conv = at.weight.rank() == 4;
-  Tensor a = Tensor::empty(conv ? Shape{g * r, at.inputs(), at.weight[2], at.weight[3]} : Shape{r, at.inputs()},
-                           DType::f64);
+  Tensor a =
+      Tensor::empty(conv ? Shape{g * r, at.inputs(), at.weight[2], at.weight[3]} : Shape{r, at.inputs()}, DType::f64);
   Tensor b = Tensor::empty(conv ? Shape{at.outputs(), r, 1, 1} : Shape{at.outputs(), r}, DType::f64);
   double whole = 0, left = 0;
   for (int64_t group = 0; group < g; ++group) {
     const int64_t begin = group * rows * columns;
-    const Matrix change = Map(adapted.data<double>() + begin, rows, columns) - Map(w.data<double>() + begin, rows, columns);
+    const Matrix change =
+        Map(adapted.data<double>() + begin, rows, columns) - Map(w.data<double>() + begin, rows, columns);
     const Eigen::BDCSVD<Eigen::MatrixXd> svd(change, Eigen::ComputeThinU | Eigen::ComputeThinV);
     const Eigen::VectorXd root = svd.singularValues().head(r).cwiseSqrt();
     Map(b.data<double>() + group * rows * r, rows, r) = svd.matrixU().leftCols(r) * root.asDiagonal();
-    Map(a.data<double>() + group * r * columns, r, columns) =
-        root.asDiagonal() * svd.matrixV().leftCols(r).transpose();
+    Map(a.data<double>() + group * r * columns, r, columns) = root.asDiagonal() * svd.matrixV().leftCols(r).transpose();
     whole += svd.singularValues().squaredNorm();
     left += svd.singularValues().tail(svd.singularValues().size() - r).squaredNorm();
   }

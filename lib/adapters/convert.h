@@ -19,8 +19,8 @@ struct ConvertedLayer {
 
 /// A rotation of the inputs as one with a single block, by Cayley: exact. With a trained scale it is a boft of one
 /// factor, else an oft. Throws Error naming the layer for what is no such rotation (low rank, two sides, groups, not
-/// orthogonal), for one that turns more than `most` places, and for a matrix with an eigenvalue of -1, which Cayley does
-/// not reach.
+/// orthogonal), for one that turns more than `most` places, and for a matrix with an eigenvalue of -1, which Cayley
+/// does not reach.
 ConvertedLayer as_one_block(AdapterLink& link, Backend& machine, int64_t most = 4096);
 
 /// W' - W of any adapter as a LoRA of at most this rank (of each group), by the largest singular values. `base` is W.

@@ -121,16 +121,16 @@ class PeftReader {
   void check_layer(const std::string& layer, const std::string& tensor) {
     const auto is_it = [&](const Graph::Node& node) { return node.description.name == layer; };
     const auto found = std::ranges::find_if(graph_.nodes(), is_it);
-    GSNET_CHECK(
-        found != graph_.nodes().end(),
-        fmt::format("tensor '{}' is for a layer '{}', which the network has not", shown(tensor), shown(layer)));
+    GSNET_CHECK(found != graph_.nodes().end(),
+                fmt::format("tensor '{}' is for a layer '{}', which the network has not", shown(tensor), shown(layer)));
     const auto site = found->module->weight_site();
     GSNET_CHECK(site.has_value(), fmt::format("tensor '{}' is for layer '{}' ({}), which cannot take an adapter",
                                               shown(tensor), layer, found->description.type));
-    GSNET_CHECK(site->groups == 1,
-                fmt::format("tensor '{}' is for layer '{}', a convolution in {} groups: PEFT's adapters of those are no "
-                            "change of their weights",
-                            shown(tensor), layer, site->groups));
+    GSNET_CHECK(
+        site->groups == 1,
+        fmt::format("tensor '{}' is for layer '{}', a convolution in {} groups: PEFT's adapters of those are no "
+                    "change of their weights",
+                    shown(tensor), layer, site->groups));
   }
 
   static const Numbers& need(const Parts& parts, Part part, const AdapterSite& at, const char* name) {
@@ -179,7 +179,8 @@ class PeftReader {
 
   /// B A with more rows than the matrix: the product, and an identity for the other factor.
   void shorten(const AdapterSite& at, const Numbers& a, const Numbers& b) {
-    const int64_t rows = at.outputs(), columns = at.inputs() * at.taps(), r = a.shape()[0], rank = std::min(rows, columns);
+    const int64_t rows = at.outputs(), columns = at.inputs() * at.taps(), r = a.shape()[0],
+                  rank = std::min(rows, columns);
     const bool wide = rows <= columns;  // A gets the product
     Shape a_shape = a.shape().with(0, rank), b_shape = b.shape().with(1, rank);
     Tensor left = Tensor::empty(b_shape, DType::f64), right = Tensor::empty(a_shape, DType::f64);
@@ -189,7 +190,8 @@ class PeftReader {
     for (int64_t o = 0; o < rows; ++o) {
       for (int64_t c = 0; c < columns; ++c) {
         double sum = 0;
-        for (int64_t i = 0; i < r; ++i) sum += b.value.data<double>()[o * r + i] * a.value.data<double>()[i * columns + c];
+        for (int64_t i = 0; i < r; ++i)
+          sum += b.value.data<double>()[o * r + i] * a.value.data<double>()[i * columns + c];
         product[o * columns + c] = sum;
       }
     }
@@ -230,8 +232,7 @@ class PeftReader {
     const int64_t rows = r.shape()[0];
     GSNET_CHECK(n % b == 0 && rows == (config_.share ? 1 : n / b),
                 fmt::format("tensor '{}' has {} blocks of {}, which do not turn the {} places of a weight {}{}",
-                            shown(r.name), rows, b, n, to_string(at.weight),
-                            config_.share ? " with block_share" : ""));
+                            shown(r.name), rows, b, n, to_string(at.weight), config_.share ? " with block_share" : ""));
     spec_.kind = AdapterKind::oft;
     spec_.form = RotationForm::kernel;
     spec_.block = b;
@@ -294,6 +295,10 @@ bool is_peft_folder(const std::filesystem::path& path) {
   return std::filesystem::is_regular_file(path / "adapter_config.json", ignored);
 }
 
+AdapterFile read_any_adapter(const std::filesystem::path& path, Graph& graph) {
+  return is_peft_folder(path) ? read_peft(path, graph) : read_adapter(path);
+}
+
 AdapterFile read_peft(const std::filesystem::path& folder, Graph& graph) {
   const std::string text = read_text(folder / "adapter_config.json", kMostConfigBytes);
   PeftConfig config;
@@ -304,9 +309,9 @@ AdapterFile read_peft(const std::filesystem::path& folder, Graph& graph) {
   }
   const auto tensors = folder / "adapter_model.safetensors";
   std::error_code ignored;
-  GSNET_CHECK(std::filesystem::exists(tensors, ignored) ||
-                  !std::filesystem::exists(folder / "adapter_model.bin", ignored),
-              fmt::format("'{}' holds adapter_model.bin, a pickle: have PEFT save it as safetensors", folder.string()));
+  GSNET_CHECK(
+      std::filesystem::exists(tensors, ignored) || !std::filesystem::exists(folder / "adapter_model.bin", ignored),
+      fmt::format("'{}' holds adapter_model.bin, a pickle: have PEFT save it as safetensors", folder.string()));
   const TensorFile file = read_safetensors(tensors);
   try {
     return PeftReader(config, graph).read(file);

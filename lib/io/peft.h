@@ -21,13 +21,16 @@ AdapterFile read_peft(const std::filesystem::path& folder, Graph& graph);
 /// Writes such a folder, made where it is missing, for a network of the graph's layers: LoRA and DoRA as LORA; OFT as
 /// OFT, or with a trained scale as BOFT of one factor; BOFT as BOFT. Rotations of the channels of k x k convolutions
 /// become rotations of k k times as many places; exponentials become the Cayley transforms of other generators. `saved`
-/// is written as modules_to_save, biases of adapted layers as trained biases. Throws Error, and writes nothing, for what
-/// PEFT's files cannot say: GSOFT and Double GSOFT (convert them first: adapters/convert.h), several methods in one
-/// adapter, block sizes that no single config leads to, grouped convolutions, rotations on kernels that are not square,
-/// blocks above 4096, a polynomial of three terms.
+/// is written as modules_to_save, biases of adapted layers as trained biases. Throws Error, and writes nothing, for
+/// what PEFT's files cannot say: GSOFT and Double GSOFT (convert them first: adapters/convert.h), several methods in
+/// one adapter, block sizes that no single config leads to, grouped convolutions, rotations on kernels that are not
+/// square, blocks above 4096, a polynomial of three terms.
 void write_peft(const std::filesystem::path& folder, const AdapterFile& file, Graph& graph);
 
 /// Whether it is a folder with an adapter_config.json.
 bool is_peft_folder(const std::filesystem::path& path);
+
+/// Such a folder, or an adapter file of ours.
+AdapterFile read_any_adapter(const std::filesystem::path& path, Graph& graph);
 
 }  // namespace gsnet::io

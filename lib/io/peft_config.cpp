@@ -110,9 +110,9 @@ void refuse_variants(const Keys& keys) {
                               shown(name)));
     }
   }
-  for (const char* key : {"use_qalora", "use_bdlora", "alora_invocation_tokens", "target_parameters", "arrow_config",
-                          "kasa_config", "monteclora_config", "velora_config", "layer_replication",
-                          "trainable_token_indices", "megatron_config"}) {
+  for (const char* key :
+       {"use_qalora", "use_bdlora", "alora_invocation_tokens", "target_parameters", "arrow_config", "kasa_config",
+        "monteclora_config", "velora_config", "layer_replication", "trainable_token_indices", "megatron_config"}) {
     const Json* value = keys.find(key);
     const bool off = value == nullptr || *value == Json(false) || (value->is_structured() && value->empty());
     GSNET_CHECK(off, fmt::format("'{}' asks for a variant of LoRA that is not a product added to a weight", key));

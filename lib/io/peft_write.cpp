@@ -87,10 +87,11 @@ Turning turning_of(const Source& source) {
     if (spec.constraint > 0) hold_back(v, spec.constraint);
     if (spec.map == OrthogonalMap::exp) v = cayley_generators(orthogonal_blocks(v, block_of(v), spec));
     turning.block = block_of(v) * (spreads ? at.taps() : 1);
-    GSNET_CHECK(turning.block <= kLargestBlock,
-                fmt::format("layer '{}': PEFT turns all {} places of a filter, in blocks of {} here, {} at most; export "
-                            "it as a LoRA",
-                            at.layer, source.places(), turning.block, kLargestBlock));
+    GSNET_CHECK(
+        turning.block <= kLargestBlock,
+        fmt::format("layer '{}': PEFT turns all {} places of a filter, in blocks of {} here, {} at most; export "
+                    "it as a LoRA",
+                    at.layer, source.places(), turning.block, kLargestBlock));
     turning.factors.push_back(spreads ? spread(v, at.taps()) : v);
   }
   return turning;
@@ -207,10 +208,11 @@ class PeftWriter {
     for (size_t i = 0; i < sources_.size(); ++i) {
       const AdapterSpec& spec = sources_[i].spec;
       const bool neumann = spec.map == OrthogonalMap::neumann;
-      GSNET_CHECK(spec.share == config_.share && neumann == config_.neumann && (!neumann || spec.terms == config_.terms),
-                  fmt::format("layers '{}' and '{}' share blocks, or approximate Cayley, differently: PEFT's config has "
-                              "one setting",
-                              sources_.front().site.layer, sources_[i].site.layer));
+      GSNET_CHECK(
+          spec.share == config_.share && neumann == config_.neumann && (!neumann || spec.terms == config_.terms),
+          fmt::format("layers '{}' and '{}' share blocks, or approximate Cayley, differently: PEFT's config has "
+                      "one setting",
+                      sources_.front().site.layer, sources_[i].site.layer));
       // Held back already; where the generators are others, PEFT would hold back too much.
       config_.constrained = config_.constrained && spec.constraint == first.constraint && !turned[i].reshaped;
       Tensor v = turned[i].factors.front();
@@ -230,10 +232,11 @@ class PeftWriter {
     for (size_t i = 0; i < sources_.size(); ++i) {
       const Source& source = sources_[i];
       const auto factors = static_cast<int64_t>(turned[i].factors.size());
-      GSNET_CHECK(factors == config_.factors && source.spec.map != OrthogonalMap::neumann,
-                  fmt::format("layer '{}': PEFT's BOFT is exact, and has one number of factors for all layers ({} here, "
-                              "{} in '{}')",
-                              source.site.layer, factors, config_.factors, sources_.front().site.layer));
+      GSNET_CHECK(
+          factors == config_.factors && source.spec.map != OrthogonalMap::neumann,
+          fmt::format("layer '{}': PEFT's BOFT is exact, and has one number of factors for all layers ({} here, "
+                      "{} in '{}')",
+                      source.site.layer, factors, config_.factors, sources_.front().site.layer));
       put(source, ".boft_R", full_generators(turned[i], source.places()));
       const int64_t outputs = source.site.outputs();
       Tensor scale = Tensor::empty({outputs}, DType::f64);
@@ -276,9 +279,7 @@ class PeftWriter {
   /// One block size, or one number of blocks, from which PEFT comes to every layer's own.
   void choose_blocks(const std::vector<Turning>& turned, const std::function<int64_t(int64_t, int64_t)>& made_of) {
     for (const bool by_size : {true, false}) {
-      const auto setting = [&](size_t i) {
-        return by_size ? turned[i].block : sources_[i].places() / turned[i].block;
-      };
+      const auto setting = [&](size_t i) { return by_size ? turned[i].block : sources_[i].places() / turned[i].block; };
       for (size_t candidate = 0; candidate < turned.size(); ++candidate) {
         bool fits = true;
         for (size_t i = 0; i < turned.size() && fits; ++i) {
@@ -291,9 +292,10 @@ class PeftWriter {
     }
     size_t other = 1;
     while (turned[other].block == turned[0].block) ++other;
-    throw Error(fmt::format("layers '{}' and '{}' have blocks of {} and {}, and neither one block size nor one number of "
-                            "blocks gives all layers theirs: PEFT's config has one setting; export it as a LoRA",
-                            sources_[0].site.layer, sources_[other].site.layer, turned[0].block, turned[other].block));
+    throw Error(
+        fmt::format("layers '{}' and '{}' have blocks of {} and {}, and neither one block size nor one number of "
+                    "blocks gives all layers theirs: PEFT's config has one setting; export it as a LoRA",
+                    sources_[0].site.layer, sources_[other].site.layer, turned[0].block, turned[other].block));
   }
 
   bool is_adapted(const std::string& name) const {
@@ -305,9 +307,9 @@ class PeftWriter {
     for (const auto& [name, tensor] : saved.tensors) {
       const size_t dot = std::min(name.rfind('.'), name.size());
       const std::string module = name.substr(0, dot), leaf = name.substr(std::min(dot + 1, name.size()));
-      GSNET_CHECK(!is_adapted(module) || leaf == "bias",
-                  fmt::format("'{}' was trained as a whole and is adapted too: PEFT's files cannot say both",
-                              shown(name)));
+      GSNET_CHECK(
+          !is_adapted(module) || leaf == "bias",
+          fmt::format("'{}' was trained as a whole and is adapted too: PEFT's files cannot say both", shown(name)));
       if (is_adapted(module)) {
         config_.bias = kBiases[static_cast<size_t>(config_.type)];
         out_.tensors.emplace_back(kPrefix + module + ".base_layer." + leaf, tensor);

@@ -39,7 +39,8 @@ class HostPair {
   int64_t columns() const { return columns_; }
   GroupOfPair group(int64_t group) const {
     const int64_t g = pair_.groups;
-    return {group_of(a_, group, g, columns_), group_of(b_, group, g, rank_),
+    return {group_of(a_, group, g, columns_),
+            group_of(b_, group, g, rank_),
             {group_of(da_, group, g, columns_), group_of(db_, group, g, rank_)}};
   }
   /// Takes the gradients' place.

@@ -14,7 +14,8 @@ using Catch::Contains;
 
 Tensor base_of(Graph& graph, const std::string& layer) {
   for (const Graph::Node& node : graph.nodes()) {
-    if (node.description.name == layer) return graph.backend().download(node.module->weight_site()->weight->stored.value);
+    if (node.description.name == layer)
+      return graph.backend().download(node.module->weight_site()->weight->stored.value);
   }
   throw Error("no " + layer);
 }

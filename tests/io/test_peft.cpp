@@ -233,8 +233,8 @@ TEST_CASE("BOFT of PEFT, of one to three factors", "[peft]") {
       if (m == 1) p.setIdentity();
       q = (p * diagonal * p.transpose() * q).eval();
     }
-    const Matrix wanted = Eigen::Map<const Eigen::VectorXd>(s.data<double>(), 3).asDiagonal() *
-                          (base.weight("fc") * q.transpose());
+    const Matrix wanted =
+        Eigen::Map<const Eigen::VectorXd>(s.data<double>(), 3).asDiagonal() * (base.weight("fc") * q.transpose());
     CHECK(off(merged(*backend, io::read_peft(folder.at.path(), *base.model.graph)).weight("fc"), wanted) < 1e-12);
   }
 }
@@ -377,7 +377,8 @@ TEST_CASE("hostile and foreign PEFT folders are one clear error", "[peft]") {
              Contains("changes the base"));
   CHECK_THAT(refusal(R"({"peft_type": "LORA", "r": 2, "target_parameters": ["x"]})", good),
              Contains("'target_parameters'"));
-  CHECK_THAT(refusal(R"({"peft_type": "LORA", "r": 2, "rank_pattern": {"(a+)+b": 2}})", good), Contains("repeats a group"));
+  CHECK_THAT(refusal(R"({"peft_type": "LORA", "r": 2, "rank_pattern": {"(a+)+b": 2}})", good),
+             Contains("repeats a group"));
   CHECK_THAT(refusal(R"({"peft_type": "LORA", "r": 2, "rank_pattern": {"(a": 2}})", good),
              Contains("no regular expression"));
   CHECK_THAT(refusal(kPlainLora, {{"fc.lora_A.weight", a}}), Contains("no 'lora_B.weight'"));

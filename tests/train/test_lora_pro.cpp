@@ -44,7 +44,8 @@ struct Case {
 TEST_CASE("LoRA-Pro's step is the nearest of all to the gradient", "[lora_pro]") {
   for (uint64_t seed = 0; seed < 20; ++seed) {
     const int64_t r = 1 + static_cast<int64_t>(seed) % 4, m = r + static_cast<int64_t>(seed) % 3, n = 9;
-    const Case one{random(r, n, 10 + seed), random(m, r, 40 + seed), random(m, n, 70 + seed), 0.25 + 0.5 * double(seed)};
+    const Case one{random(r, n, 10 + seed), random(m, r, 40 + seed), random(m, n, 70 + seed),
+                   0.25 + 0.5 * double(seed)};
     const PairGradients steps = one.steps();
     const double least = (one.moved(steps) - one.g).norm();
     CHECK(least <= (one.moved(one.plain()) - one.g).norm() + 1e-12);
@@ -164,7 +165,8 @@ double loss_after(int steps, const OptimiserSpec& spec) {
   const Matrix target = matrix_of(base) + 0.5 * random(10, 2, 5) * random(2, 12, 6);
   const Matrix x = random(64, 12, 7);
   const Matrix y = x * target.transpose();
-  Optimiser optimiser(*backend, spec, parameters_of(graph), spec.lora_pro ? low_rank_pairs(graph) : std::vector<LowRankPair>());
+  Optimiser optimiser(*backend, spec, parameters_of(graph),
+                      spec.lora_pro ? low_rank_pairs(graph) : std::vector<LowRankPair>());
   double loss = 0;
   for (int step = 0; step <= steps; ++step) {
     Tape tape(*backend, {.record = true, .training = true});
