@@ -7,6 +7,7 @@
 #include "apps/options.h"
 #include "io/adapter_file.h"
 #include "io/model_file.h"
+#include "io/peft.h"
 
 namespace gsnet::apps {
 
@@ -14,7 +15,7 @@ int merge_command(const std::vector<std::string>& arguments) {
   Options options("merge MODEL ADAPTER --out MODEL",
                   "Folds an adapter into its network: the result runs at the network's own cost and needs no adapter.");
   options.positional("MODEL", "the model file that the adapter was trained on")
-      .positional("ADAPTER", "an adapter file")
+      .positional("ADAPTER", "an adapter file, or a folder that PEFT wrote")
       .value("out", "the model file to write")
       .value("strength", "how far to go from the base (0) to the adapter (1), along geodesics", "1")
       .machine();
@@ -24,7 +25,7 @@ int merge_command(const std::vector<std::string>& arguments) {
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const std::string base = options.text("MODEL"), file = options.text("ADAPTER");
   Model model = io::load_model(base, *backend);
-  const io::AdapterFile adapter = io::read_adapter(file);
+  const io::AdapterFile adapter = io::read_any_adapter(file, *model.graph);
   const std::string found = io::fingerprint(*model.graph, adapter.layers);
   if (!adapter.base.empty() && adapter.base != found) {
     fmt::print(stderr, "gsnet: note: {} was trained on other weights than {}'s\n", file, base);

@@ -19,6 +19,7 @@ constexpr Command kCommands[] = {
     {"inspect", "layers of a model: shapes, parameters, MACs, Lipschitz bounds", inspect_command},
     {"import", "a model from an ONNX file, a PyTorch state dict or the GS paper's checkpoints", import_command},
     {"export", "a model as an ONNX file", export_command},
+    {"adapter", "show an adapter; read and write those of PEFT", adapter_command},
     {"data", "list and download public data sets", data_command},
     {"bench", "time training and evaluation of a network", bench_command},
     {"signature", "one number that fingerprints what training computes", signature_command},

@@ -40,6 +40,7 @@ int predict_command(const std::vector<std::string>& arguments);
 int inspect_command(const std::vector<std::string>& arguments);
 int import_command(const std::vector<std::string>& arguments);
 int export_command(const std::vector<std::string>& arguments);
+int adapter_command(const std::vector<std::string>& arguments);
 int data_command(const std::vector<std::string>& arguments);
 int bench_command(const std::vector<std::string>& arguments);
 int signature_command(const std::vector<std::string>& arguments);

@@ -84,6 +84,7 @@ void read_training(toml::table& root, const std::string& file, Recipe& recipe) {
   opt.read("beta2", optimiser.beta2, 0, 0.9999999);
   opt.read("epsilon", optimiser.epsilon, 1e-20, 1);
   opt.read("weight_decay", optimiser.weight_decay, 0, 10);
+  opt.read("lora_pro", optimiser.lora_pro);
   opt.finish();
   ScheduleSpec& schedule = recipe.train.schedule;
   Section rates(root, file, "schedule");

@@ -1,10 +1,11 @@
-// SGD with momentum and AdamW over a set of parameters.
+// SGD with momentum and AdamW over a set of parameters; pairs of a LoRA by LoRA-Pro.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "layers/graph.h"
+#include "train/lora_pro.h"
 
 namespace gsnet {
 
@@ -19,13 +20,19 @@ struct OptimiserSpec {
   bool nesterov = false;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double weight_decay = 0;  ///< not applied where Parameter::decay is false
+  /// Pairs of a LoRA are stepped by LoRA-Pro (train/lora_pro.h). With sgd, momentum is of their corrected gradients.
+  /// With adamw, the moments are those of the gradient of the whole weight, of its size; decay shrinks B A by it, and
+  /// leaves the base alone (the paper's code shrinks that too).
+  bool lora_pro = false;
 
   bool operator==(const OptimiserSpec&) const = default;
 };
 
 class Optimiser {
  public:
-  Optimiser(Backend& backend, const OptimiserSpec& spec, std::vector<NamedParameter> parameters);
+  /// `pairs` are what spec.lora_pro is for: parameters among the others. Throws Error when there are none to it.
+  Optimiser(Backend& backend, const OptimiserSpec& spec, std::vector<NamedParameter> parameters,
+            std::vector<LowRankPair> pairs = {});
 
   /// One step at rate * factor for every trainable parameter with a gradient; gradients are dropped afterwards.
   void step(double factor);
@@ -39,10 +46,21 @@ class Optimiser {
     NamedParameter named;
     Tensor first, second;  // momentum, or the two moments of AdamW
   };
+  struct PairSlot {
+    LowRankPair pair;
+    std::string name;      // of A
+    Tensor first, second;  // of AdamW: moments of the weight's gradient, (groups m, n)
+  };
+
+  /// Puts LoRA-Pro's steps in the place of the gradients.
+  void correct(const LowRankPair& pair);
+  /// One step of AdamW on a pair; the gradients are dropped.
+  void step_pair(PairSlot& slot, double rate);
 
   Backend& backend_;
   OptimiserSpec spec_;
   std::vector<Slot> slots_;
+  std::vector<PairSlot> pairs_;
   int64_t steps_ = 0;
 };
 

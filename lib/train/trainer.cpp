@@ -13,7 +13,8 @@ Trainer::Trainer(Graph& graph, const TrainSpec& spec, std::shared_ptr<Objective>
       spec_(spec),
       objective_(objective ? std::move(objective) : std::make_shared<ClassifierObjective>(spec.loss)),
       parameters_(parameters_of(graph, *objective_)),
-      optimiser_(graph.backend(), spec.optimiser, parameters_) {}
+      optimiser_(graph.backend(), spec.optimiser, parameters_,
+                 spec.optimiser.lora_pro ? low_rank_pairs(graph) : std::vector<LowRankPair>()) {}
 
 double Trainer::rate() const {
   return spec_.optimiser.rate * schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps);
