@@ -21,6 +21,7 @@ void declare(Options& options) {
       .value("prefix", "take the tensors whose names begin with this, cut off")
       .value("mean", "of the input's channels, pixels being 0 ... 1: 0.485,0.456,0.406")
       .value("stddev", "of the input's channels: 0.229,0.224,0.225")
+      .value("order", "in which the network takes colours: rgb or bgr", "rgb")
       .value("classes", "names separated by commas, or a file with one a line")
       .value("conv-layer", "soc, permuted_soc, gs_soc, gs_soc_accelerated or lpr_soc")
       .value("groups", "4, or 4,1 for two exponentials")
@@ -80,11 +81,16 @@ io::StateImportOptions plain_options(const Options& options) {
   wanted.mean = numbers(options, "mean");
   wanted.stddev = numbers(options, "stddev");
   wanted.class_names = class_names(options.text("classes"));
+  try {
+    wanted.order = io::channel_order(options.text("order"));
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
   return wanted;
 }
 
 io::GsImportOptions gs_options(const Options& options) {
-  for (const char* name : {"mean", "stddev", "classes"}) {
+  for (const char* name : {"mean", "stddev", "order", "classes"}) {
     if (options.given(name)) throw UsageError(fmt::format("--{} needs --architecture or --network", name));
   }
   io::GsImportOptions wanted;

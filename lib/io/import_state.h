@@ -21,6 +21,7 @@ struct StateImportOptions {
   std::string prefix = {};
   std::vector<double> mean = {}, stddev = {};  ///< one for all channels or one a channel; as ModelInfo's
   std::vector<std::string> class_names = {};   ///< "0", "1", … when there are none
+  ChannelOrder order = ChannelOrder::rgb;      ///< in which the network takes colours
 };
 
 /// The tensors under a prefix without it, as StateImportOptions says, and without "module." where all have it (as

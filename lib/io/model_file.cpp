@@ -33,6 +33,12 @@ void check_normalisation(const ModelInfo& info) {
   }
 }
 
+void check_order(const ModelInfo& info) {
+  const Shape& input = info.description.input;
+  GSNET_CHECK(info.order == ChannelOrder::rgb || (input.rank() == 3 && input[0] == 3),
+              fmt::format("blue can come first in three channels only, the input is {}", to_string(input)));
+}
+
 const std::string& text_of(const std::map<std::string, std::string>& metadata, const std::string& key) {
   const auto found = metadata.find(key);
   GSNET_CHECK(found != metadata.end(), fmt::format("the metadata has no '{}'", key));
@@ -89,14 +95,23 @@ Model load_checked(const TensorFile& file, Backend& backend) {
 
 }  // namespace
 
+ChannelOrder channel_order(const std::string& text) {
+  GSNET_CHECK(text == "rgb" || text == "bgr",
+              fmt::format("the order of channels is '{}', expected rgb or bgr", shown(text)));
+  return text == "bgr" ? ChannelOrder::bgr : ChannelOrder::rgb;
+}
+
 std::map<std::string, std::string> model_metadata(const ModelInfo& info) {
   check_normalisation(info);
-  return {{"gsnet.format", kFormat},
-          {"gsnet.description", to_json(info.description)},
-          {"gsnet.mean", dump_json(info.mean, "the means")},
-          {"gsnet.stddev", dump_json(info.stddev, "the deviations")},
-          {"gsnet.classes", dump_json(info.class_names, "the class names")},
-          {"gsnet.provenance", dump_json(info.provenance, "the provenance")}};
+  check_order(info);
+  std::map<std::string, std::string> metadata = {{"gsnet.format", kFormat},
+                                                 {"gsnet.description", to_json(info.description)},
+                                                 {"gsnet.mean", dump_json(info.mean, "the means")},
+                                                 {"gsnet.stddev", dump_json(info.stddev, "the deviations")},
+                                                 {"gsnet.classes", dump_json(info.class_names, "the class names")},
+                                                 {"gsnet.provenance", dump_json(info.provenance, "the provenance")}};
+  if (info.order == ChannelOrder::bgr) metadata["gsnet.order"] = "bgr";
+  return metadata;
 }
 
 ModelInfo model_info(const std::map<std::string, std::string>& metadata) {
@@ -110,6 +125,8 @@ ModelInfo model_info(const std::map<std::string, std::string>& metadata) {
   info.class_names = value_of<std::vector<std::string>>(metadata, "gsnet.classes", "a list of texts");
   info.provenance = value_of<std::map<std::string, std::string>>(metadata, "gsnet.provenance", "an object of texts");
   check_normalisation(info);
+  if (metadata.contains("gsnet.order")) info.order = channel_order(metadata.at("gsnet.order"));
+  check_order(info);
   return info;
 }
 
@@ -160,28 +177,36 @@ void check_sizes(const Description& description, const TensorFile& file) {
 }
 
 void load_state(Graph& graph, const TensorFile& file, const std::string& prefix) {
+  load_state(state_of(graph), graph.backend(), file, prefix);
+  state_changed(graph);
+}
+
+void load_state(const std::vector<NamedTensor>& state, Backend& backend, const TensorFile& file,
+                const std::string& prefix) {
   std::unordered_map<std::string, const Tensor*> given;
   for (const auto& [name, tensor] : file.tensors) {
     if (name.starts_with(prefix)) given.emplace(name, &tensor);
   }
-  const std::vector<NamedTensor> state = state_of(graph);
   std::vector<Tensor> values;
   for (const NamedTensor& wanted : state) {
     const auto found = given.find(prefix + wanted.name);
     GSNET_CHECK(found != given.end(), fmt::format("tensor '{}' is missing", shown(prefix + wanted.name)));
-    values.push_back(placed(found->first, *found->second, *wanted.tensor, graph.backend()));
+    values.push_back(placed(found->first, *found->second, *wanted.tensor, backend));
     given.erase(found);
   }
   GSNET_CHECK(given.empty(), fmt::format("tensor '{}' belongs to no layer", shown(given.begin()->first)));
   for (size_t i = 0; i < state.size(); ++i) *state[i].tensor = std::move(values[i]);
-  state_changed(graph);
 }
 
 void store_state(Graph& graph, TensorFile& file, const std::string& prefix, bool exact) {
-  for (const NamedTensor& named : state_of(graph)) {
+  store_state(state_of(graph), graph.backend(), file, prefix, exact);
+}
+
+void store_state(const std::vector<NamedTensor>& state, Backend& backend, TensorFile& file, const std::string& prefix,
+                 bool exact) {
+  for (const NamedTensor& named : state) {
     const Tensor& kept = *named.tensor;
-    Tensor host =
-        kept.device().kind == DeviceKind::host ? with_layout(kept, kept.layout()) : graph.backend().download(kept);
+    Tensor host = kept.device().kind == DeviceKind::host ? with_layout(kept, kept.layout()) : backend.download(kept);
     if (!exact && !is_integer(host.dtype())) host = with_dtype(host, DType::f32);
     file.tensors.emplace_back(prefix + named.name, std::move(host));
   }

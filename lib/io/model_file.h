@@ -18,10 +18,14 @@ std::string to_json(const Description& description);
 Description description_from_json(const std::string& text);
 
 /// Metadata of a model file: "gsnet.format" ("1"), "gsnet.description", "gsnet.mean", "gsnet.stddev", "gsnet.classes",
-/// "gsnet.provenance" (JSON texts). Throws Error unless mean and stddev have one finite entry an input channel (or
-/// feature), stddev a positive one.
+/// "gsnet.provenance" (JSON texts), and "gsnet.order" ("rgb", "bgr"; rgb where there is none). Throws Error unless mean
+/// and stddev have one finite entry an input channel (or feature), stddev a positive one, and for another order than
+/// rgb of an input that has not three channels.
 std::map<std::string, std::string> model_metadata(const ModelInfo& info);
 ModelInfo model_info(const std::map<std::string, std::string>& metadata);
+
+/// "rgb" or "bgr". Throws Error for anything else.
+ChannelOrder channel_order(const std::string& text);
 
 /// Saves the graph's state (downloaded, f32; integers as they are) with its info, atomically.
 void save_model(const std::filesystem::path& path, const Model& model);
@@ -38,7 +42,12 @@ void check_sizes(const Description& description, const TensorFile& file);
 /// or real) and finite. `prefix` is put before the names looked for. Superfluous names under the prefix are an Error
 /// too. The graph is untouched when an Error is thrown.
 void load_state(Graph& graph, const TensorFile& file, const std::string& prefix = "");
+/// The same of any state, such as an objective's; whoever keeps what was computed from it must be told.
+void load_state(const std::vector<NamedTensor>& state, Backend& backend, const TensorFile& file,
+                const std::string& prefix = "");
 /// Adds the graph's state to a file under prefix + name. `exact` keeps the machine's dtype, else f32.
 void store_state(Graph& graph, TensorFile& file, const std::string& prefix = "", bool exact = false);
+void store_state(const std::vector<NamedTensor>& state, Backend& backend, TensorFile& file,
+                 const std::string& prefix = "", bool exact = false);
 
 }  // namespace gsnet::io
