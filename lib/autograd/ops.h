@@ -49,8 +49,19 @@ Var scale(const Var& x, double alpha);
 Var add_bias(const Var& x, const Var& b);
 /// a[c] x of x (N, C) or (N, C, H, W), a (C). Saves x and a.
 Var scale_channels(const Var& x, const Var& a);
+/// a[c] x + b[c] of x (N, C) or (N, C, H, W), a and b (C). Saves x and a.
+Var scale_shift(const Var& x, const Var& a, const Var& b);
+/// a[n, c] x of x (N, C, H, W), a (N, C, 1, 1). Saves x and a.
+Var scale_maps(const Var& x, const Var& a);
 
 // Activations (backend/eltwise.h). Save x. -----------------------------------------------------------------------
+
+/// x held between low and high, of any shape; either may be infinite. At the ends the derivative is taken as 0.
+Var clip(const Var& x, double low, double high);
+/// x where x > 0, else slope[c] x, of x (N, C) or (N, C, H, W), slope (C). Saves the slope too.
+Var prelu(const Var& x, const Var& slope);
+/// Over the channels of x (N, C) or (N, C, H, W). Saves the result alone.
+Var softmax(const Var& x);
 
 Var maxmin(const Var& x, const MaxMinSpec& spec);
 Var group_sort(const Var& x, int64_t size);
@@ -65,6 +76,14 @@ Var depth_to_space(const Var& x, int64_t block);
 Var flatten(const Var& x);
 /// (N, C) to (N, C, 1, 1).
 Var as_map(const Var& x);
+/// Channels one after another, of any number of x (N, C_i, H, W) or (N, C_i), equal but for the channels.
+Var concat(std::span<const Var> x);
+/// `value` around x (N, C, H, W): sides top, left, bottom, right, none negative.
+Var pad(const Var& x, const std::array<int64_t, 4>& sides, double value);
+/// Axes of a sample in another order: axis 1 + i of the result is axis 1 + axes[i] of x, of rank 2 to 4.
+Var permute(const Var& x, std::span<const int64_t> axes);
+/// Samples' elements under another shape of rank 1 to 3, in logical order as in other libraries.
+Var reshape_samples(const Var& x, const Shape& sample);
 /// The same elements under another shape; row-major tensors only.
 Var reshape(const Var& x, const Shape& shape);
 /// Rows `index` (M) i32, on the machine, of x (R, C).

@@ -58,6 +58,7 @@ Var flatten(const Var& x) {
   Backend& backend = x.tape->backend();
   const Shape xs = x.shape();
   if (xs.rank() == 2) return x;
+  if (xs.rank() == 3) return reshape_samples(x, {xs[1] * xs[2]});
   GSNET_CHECK(xs.rank() == 4, fmt::format("[flatten] needs (N, C, H, W), got {}", to_string(xs)));
   if (xs[2] * xs[3] == 1) {
     return x.tape->record("flatten", x.value.view({xs[0], xs[1]}), {&x},

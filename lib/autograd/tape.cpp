@@ -44,7 +44,7 @@ Var Tape::use(Parameter& parameter) {
   return made;
 }
 
-Var Tape::record(const char* op, Tensor y, std::initializer_list<const Var*> inputs, Vjp vjp) {
+Var Tape::record(const char* op, Tensor y, std::span<const Var* const> inputs, Vjp vjp) {
   lap(op, false);
   bool tracked = false;
   for (const Var* input : inputs) tracked = tracked || input->tracked();

@@ -6,6 +6,7 @@
 #include <functional>
 #include <initializer_list>
 #include <map>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -82,7 +83,10 @@ class Tape {
   Var use(Parameter& parameter);
   /// The output y of an op. Recorded only if the mode says so and an input is tracked. `op` names it in errors and must
   /// outlive the tape (a literal).
-  Var record(const char* op, Tensor y, std::initializer_list<const Var*> inputs, Vjp vjp);
+  Var record(const char* op, Tensor y, std::span<const Var* const> inputs, Vjp vjp);
+  Var record(const char* op, Tensor y, std::initializer_list<const Var*> inputs, Vjp vjp) {
+    return record(op, std::move(y), std::span(inputs.begin(), inputs.size()), std::move(vjp));
+  }
 
   /// d(loss): replays from `loss`, a tensor of one element, to the leaves. Gradients add to parameter.grad where there
   /// is one already. The tape is spent afterwards, but for grad().

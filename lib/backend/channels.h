@@ -1,6 +1,7 @@
 // Moving channels, pixels and rows without arithmetic. x of rank 2 or 4, channels-last in memory.
 #pragma once
 
+#include <array>
 #include <span>
 #include <vector>
 
@@ -47,6 +48,14 @@ class ChannelKernels {
   virtual void space_to_depth(int64_t block, const Tensor& x, Tensor& y) = 0;
   /// Its inverse and adjoint.
   virtual void depth_to_space(int64_t block, const Tensor& x, Tensor& y) = 0;
+  /// y: the channels of all x one after another; (N, C_i, H, W) or (N, C_i), equal but for the channels.
+  virtual void concat(std::span<const Tensor> x, Tensor& y) = 0;
+  /// y (N, C, H + top + bottom, W + left + right): x (N, C, H, W) with `value` around it.
+  virtual void pad(const std::array<int64_t, 4>& sides, double value, const Tensor& x, Tensor& y) = 0;
+  /// y: x without so many rows and columns at its sides (top, left, bottom, right); the adjoint of padding with zeros.
+  virtual void crop(const std::array<int64_t, 4>& sides, const Tensor& x, Tensor& y) = 0;
+  /// Axis i of y is axis axes[i] of x, ranks up to 4, each tensor in a layout of its own.
+  virtual void permute(std::span<const int64_t> axes, const Tensor& x, Tensor& y) = 0;
   /// Between memory layouts of rank-4 tensors.
   virtual void convert_layout(const Tensor& x, Tensor& y) = 0;
   /// y (M, C) = rows of x (R, C): y[i] = x[index[i]]. index (M) i32, each in [0, R), else Error.

@@ -6,7 +6,7 @@
 
 namespace gsnet {
 
-enum class UnaryOp : uint8_t { relu, abs, square, sqrt, exp, log, reciprocal };
+enum class UnaryOp : uint8_t { relu, abs, square, sqrt, exp, log, reciprocal, sigmoid, tanh };
 enum class BinaryOp : uint8_t { add, subtract, multiply };
 
 /// Which channels an activation on pairs takes together.
@@ -43,6 +43,23 @@ class EltwiseKernels {
   virtual void add_bias(const Tensor& x, const Tensor& b, Tensor& y) = 0;
   /// y[n, c, ...] = a[c] x[n, c, ...]; x of rank 2 or 4, a (C).
   virtual void scale_channels(const Tensor& x, const Tensor& a, Tensor& y) = 0;
+  /// y[n, c, ...] = a[c] x[n, c, ...] + b[c]; x of rank 2 or 4, a and b (C).
+  virtual void scale_shift(const Tensor& x, const Tensor& a, const Tensor& b, Tensor& y) = 0;
+  /// y[n, c, h, w] = a[n, c] x[n, c, h, w]; a (N, C, 1, 1).
+  virtual void scale_maps(const Tensor& x, const Tensor& a, Tensor& y) = 0;
+
+  /// y = x held between low and high, low <= high; either may be infinite. NaN stays.
+  virtual void clip(double low, double high, const Tensor& x, Tensor& y) = 0;
+  /// dx = dy where low < x < high, else 0.
+  virtual void clip_backward(double low, double high, const Tensor& x, const Tensor& dy, Tensor& dx) = 0;
+  /// y = x where x > 0, else slope[c] x (He et al., ICCV 2015); x of rank 2 or 4, slope (C).
+  virtual void prelu(const Tensor& x, const Tensor& slope, Tensor& y) = 0;
+  /// dslope (C): sums over all else, in a fixed order. Either output may be null.
+  virtual void prelu_backward(const Tensor& x, const Tensor& slope, const Tensor& dy, Tensor* dx, Tensor* dslope) = 0;
+  /// Over the channels of x (N, C, H, W) or (N, C). Not in place.
+  virtual void softmax(const Tensor& x, Tensor& y) = 0;
+  /// dx from y = softmax(x) and dy.
+  virtual void softmax_backward(const Tensor& y, const Tensor& dy, Tensor& dx) = 0;
 
   /// MaxMin: each pair of channels sorted. x (N, C, H, W) or (N, C), C even. Ties: the first stays first, in the
   /// gradient too. Not in place.

@@ -3,10 +3,13 @@
 #include <fmt/ranges.h>
 
 #include "core/error.h"
+#include "layers/activations.h"
+#include "layers/combine.h"
 #include "layers/conv2d.h"
 #include "layers/linear.h"
 #include "layers/norm.h"
 #include "layers/orthogonal/group_shuffle.h"
+#include "layers/reshape.h"
 #include "layers/simple.h"
 
 namespace gsnet {
@@ -34,6 +37,17 @@ std::unique_ptr<Module> skew_conv(const Attributes& attributes, const BuildConte
   return std::make_unique<SkewConv>(SkewConvSpec::from(attributes), context);
 }
 
+template <UnaryOp op>
+std::unique_ptr<Module> squash(const Attributes& attributes, const BuildContext&) {
+  attributes.allow_only({});
+  return std::make_unique<Squash>(op);
+}
+
+template <bool swish>
+std::unique_ptr<Module> hard(const Attributes& attributes, const BuildContext& context) {
+  return std::make_unique<HardSigmoid>(attributes, context, swish);
+}
+
 struct Entry {
   const char* type;
   int inputs;  // 0: any number
@@ -50,12 +64,28 @@ constexpr Entry kTable[] = {
     {"group_sort", 1, plain<GroupSort>},
     {"householder", 1, placed<Householder>},
     {"relu", 1, bare<Relu>},
+    {"clip", 1, plain<Clip>},
+    {"prelu", 1, placed<Prelu>},
+    {"leaky_relu", 1, placed<LeakyRelu>},
+    {"sigmoid", 1, squash<UnaryOp::sigmoid>},
+    {"tanh", 1, squash<UnaryOp::tanh>},
+    {"silu", 1, bare<Silu>},
+    {"hard_sigmoid", 1, hard<false>},
+    {"hard_swish", 1, hard<true>},
+    {"softmax", 1, bare<Softmax>},
     {"pool", 1, plain<Pool>},
     {"flatten", 1, bare<Flatten>},
     {"space_to_depth", 1, plain<SpaceToDepth>},
     {"batch_norm", 1, placed<BatchNorm>},
     {"pad_channels", 1, plain<PadChannels>},
+    {"scale_shift", 1, placed<ScaleShift>},
+    {"pad", 1, plain<Pad>},
+    {"reshape", 1, plain<Reshape>},
+    {"permute", 1, plain<Permute>},
     {"add", 0, bare<Add>},
+    {"subtract", 2, bare<Subtract>},
+    {"multiply", 2, bare<Multiply>},
+    {"concat", 0, bare<Concat>},
 };
 
 }  // namespace
@@ -64,8 +94,9 @@ std::unique_ptr<Module> build_module(const std::string& type, const Attributes& 
                                      const BuildContext& context) {
   for (const Entry& entry : kTable) {
     if (entry.type != type) continue;
-    GSNET_CHECK(entry.inputs == 0 || entry.inputs == static_cast<int>(context.inputs.size()),
-                fmt::format("takes {} input, got {}", entry.inputs, context.inputs.size()));
+    GSNET_CHECK(
+        entry.inputs == 0 || entry.inputs == static_cast<int>(context.inputs.size()),
+        fmt::format("takes {} input{}, got {}", entry.inputs, entry.inputs == 1 ? "" : "s", context.inputs.size()));
     return entry.build(attributes, context);
   }
   throw Error(fmt::format("unknown layer type '{}'; known are {}", type, fmt::join(module_types(), ", ")));

@@ -96,12 +96,13 @@ RoundingBound Householder::rounding(std::span<const Shape>, const Arithmetic& ar
 Var Relu::forward(Tape&, const Var& x) { return ops::relu(x); }
 
 Pool::Pool(const Attributes& attributes) : global_(attributes.flag("global", false)) {
-  attributes.allow_only({"kind", "kernel", "stride", "padding", "global"});
+  attributes.allow_only({"kind", "kernel", "stride", "padding", "global", "count_pad"});
   const size_t kind = attributes.find("kind") == nullptr ? 0 : attributes.choice("kind", {"average", "l2", "max"});
   spec_.kind = kind == 0 ? PoolKind::average : kind == 1 ? PoolKind::l2 : PoolKind::max;
   spec_.kernel = pair_setting(attributes, "kernel", 2);
   spec_.stride = attributes.find("stride") == nullptr ? spec_.kernel : pair_setting(attributes, "stride", 1);
   spec_.pad = padding_setting(attributes);
+  spec_.count_pad = attributes.flag("count_pad", false);
 }
 
 PoolSpec Pool::at(const Shape& x) const {
@@ -118,7 +119,7 @@ Shape Pool::output_shape(const Shape& x) const {
 }
 
 // A pixel lies in at most `overlap` windows; a mean of n pixels moves by at most |d| / sqrt(n), a norm or a maximum by
-// |d|.
+// |d|. A window over the edge has fewer pixels; divided by its whole size they move it by no more than a full one.
 LayerBound Pool::lipschitz(const Shape& x) const {
   const PoolSpec spec = at(x);
   const auto overlap = [&](size_t i) {
@@ -127,7 +128,7 @@ LayerBound Pool::lipschitz(const Shape& x) const {
   };
   double bound = std::sqrt(overlap(0) * overlap(1));
   const bool padded = spec.pad != std::array<int64_t, 4>{0, 0, 0, 0};
-  if (spec.kind == PoolKind::average && !padded) {
+  if (spec.kind == PoolKind::average && (spec.count_pad || !padded)) {
     bound /= std::sqrt(static_cast<double>(spec.kernel[0] * spec.kernel[1]));
   }
   return {UpperBound::proven(bound == 1 ? 1 : outward(bound, 1e-12)), "window overlap"};

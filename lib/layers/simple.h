@@ -68,7 +68,9 @@ class Relu final : public UnaryModule {
   RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
 };
 
-/// Settings: kind ("average", "l2", "max"), kernel, stride (kernel), padding, global (the whole map).
+/// Settings: kind ("average", "l2", "max"), kernel, stride (kernel), padding (an integer, [down, right] or [top, left,
+/// bottom, right]; smaller than the window, which may hang over any side), count_pad (false: an average divides by the
+/// pixels inside the picture; true: by the whole window), global (the whole map).
 class Pool final : public UnaryModule {
  public:
   explicit Pool(const Attributes& attributes);

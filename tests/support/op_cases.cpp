@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/random.h"
 
@@ -142,6 +143,8 @@ void add_eltwise(std::vector<OpCase>& cases) {
   unary("sqrt", UnaryOp::sqrt, positive);
   unary("log", UnaryOp::log, positive);
   unary("reciprocal", UnaryOp::reciprocal, positive);
+  unary("sigmoid", UnaryOp::sigmoid, spread);
+  unary("tanh", UnaryOp::tanh, spread);
   const auto binary = [&](const char* name, BinaryOp op) {
     cases.push_back({name,
                      {map(2, 3, 4, 4), map(2, 3, 4, 4)},
@@ -180,6 +183,62 @@ void add_eltwise(std::vector<OpCase>& cases) {
   cases.push_back({"group_sort", {{{2, 9, 2, 2}, kMap, spread}}, [](Tape&, const std::vector<Var>& v) {
                      return ops::group_sort(v[0], 3);
                    }});
+}
+
+void add_plain(std::vector<OpCase>& cases) {
+  const auto clip = [&](const char* name, double low, double high) {
+    cases.push_back({name, {{{2, 4, 3, 3}, kMap, spread}}, [=](Tape&, const std::vector<Var>& v) {
+                       return ops::clip(v[0], low, high);
+                     }});
+  };
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  clip("clip", -0.5, 1);
+  clip("clip above", -kInfinity, 0.5);
+  clip("clip below", -1, kInfinity);
+  const auto prelu = [](Tape&, const std::vector<Var>& v) { return ops::prelu(v[0], v[1]); };
+  cases.push_back({"prelu", {{{2, 5, 3, 4}, kMap, spread}, {{5}}}, prelu});
+  cases.push_back({"prelu, flat", {{{6, 9}, Layout::row_major, spread}, {{9}}}, prelu});
+  const auto softmax = [](Tape&, const std::vector<Var>& v) { return ops::softmax(v[0]); };
+  cases.push_back({"softmax", {map(2, 7, 3, 2)}, softmax});
+  cases.push_back({"softmax, flat", {{{5, 9}}}, softmax});
+  const auto scale_shift = [](Tape&, const std::vector<Var>& v) { return ops::scale_shift(v[0], v[1], v[2]); };
+  cases.push_back({"scale_shift", {map(2, 5, 3, 3), {{5}}, {{5}}}, scale_shift});
+  cases.push_back({"scale_shift, flat", {{{4, 6}}, {{6}}, {{6}}}, scale_shift});
+  cases.push_back({"scale_maps",
+                   {map(3, 5, 2, 4), map(3, 5, 1, 1)},
+                   [](Tape&, const std::vector<Var>& v) { return ops::scale_maps(v[0], v[1]); },
+                   1});
+}
+
+void add_moves(std::vector<OpCase>& cases) {
+  const auto concat = [](Tape&, const std::vector<Var>& v) { return ops::concat(v); };
+  cases.push_back({"concat", {map(2, 3, 2, 4), map(2, 1, 2, 4), map(2, 4, 2, 4)}, concat, -1});
+  cases.push_back({"concat, flat", {{{4, 6}}, {{4, 3}}}, concat, -1});
+  cases.push_back({"pad",
+                   {map(2, 3, 4, 3)},
+                   [](Tape&, const std::vector<Var>& v) {
+                     return ops::pad(v[0], {1, 0, 2, 3}, 0);
+                   },
+                   0});
+  cases.push_back({"pad with a value", {map(2, 3, 4, 3)}, [](Tape&, const std::vector<Var>& v) {
+                     return ops::pad(v[0], {0, 2, 1, 0}, -1.5);
+                   }});
+  const auto permute = [&](const char* name, OpInput x, std::vector<int64_t> axes) {
+    cases.push_back(
+        {name, {std::move(x)}, [axes](Tape&, const std::vector<Var>& v) { return ops::permute(v[0], axes); }, 0});
+  };
+  permute("permute a map", map(2, 3, 4, 5), {2, 0, 1});
+  permute("permute a matrix", {{3, 4, 5}}, {1, 0});
+  const auto samples = [&](const char* name, OpInput x, const Shape& sample) {
+    cases.push_back({name,
+                     {std::move(x)},
+                     [sample](Tape&, const std::vector<Var>& v) { return ops::reshape_samples(v[0], sample); },
+                     0});
+  };
+  samples("reshape a map to a map", map(2, 6, 2, 3), {4, 3, 3});
+  samples("reshape a map to a matrix", map(2, 6, 2, 3), {9, 4});
+  samples("reshape a matrix to a map", {{2, 9, 4}}, {6, 2, 3});
+  samples("reshape a map to a row", map(2, 3, 4, 2), {24});
 }
 
 void add_shapes(std::vector<OpCase>& cases) {
@@ -238,6 +297,8 @@ void add_shapes(std::vector<OpCase>& cases) {
   pool("average pool, counting padding", {.kernel = {3, 3}, .stride = {2, 2}, .pad = {1, 1, 1, 1}, .count_pad = true},
        0);
   pool("global average pool", {.kernel = {6, 5}, .stride = {6, 5}}, 0);
+  pool("average pool over the edge", {.kernel = {3, 2}, .stride = {2, 2}, .pad = {0, 0, 1, 1}}, 0);
+  pool("max pool over the edge", {.kind = PoolKind::max, .kernel = {3, 2}, .stride = {2, 2}, .pad = {0, 0, 1, 1}}, -1);
   pool("l2 pool", {.kind = PoolKind::l2}, -1);
   pool("global l2 pool", {.kind = PoolKind::l2, .kernel = {6, 5}, .stride = {6, 5}}, -1);
   pool("max pool", {.kind = PoolKind::max, .kernel = {3, 3}, .stride = {2, 1}, .pad = {1, 1, 1, 1}}, -1);
@@ -283,6 +344,8 @@ const std::vector<OpCase>& op_cases() {
     add_convolutions(made);
     add_matrices(made);
     add_eltwise(made);
+    add_plain(made);
+    add_moves(made);
     add_shapes(made);
     add_losses(made);
     return made;

@@ -55,6 +55,14 @@ class CheckBackend final : public Backend {
   void scale(double alpha, const Tensor& x, Tensor& y) override;
   void add_bias(const Tensor& x, const Tensor& b, Tensor& y) override;
   void scale_channels(const Tensor& x, const Tensor& a, Tensor& y) override;
+  void scale_shift(const Tensor& x, const Tensor& a, const Tensor& b, Tensor& y) override;
+  void scale_maps(const Tensor& x, const Tensor& a, Tensor& y) override;
+  void clip(double low, double high, const Tensor& x, Tensor& y) override;
+  void clip_backward(double low, double high, const Tensor& x, const Tensor& dy, Tensor& dx) override;
+  void prelu(const Tensor& x, const Tensor& slope, Tensor& y) override;
+  void prelu_backward(const Tensor& x, const Tensor& slope, const Tensor& dy, Tensor* dx, Tensor* dslope) override;
+  void softmax(const Tensor& x, Tensor& y) override;
+  void softmax_backward(const Tensor& y, const Tensor& dy, Tensor& dx) override;
   void maxmin(const MaxMinSpec& spec, const Tensor& x, Tensor& y) override;
   void maxmin_backward(const MaxMinSpec& spec, const Tensor& x, const Tensor& dy, Tensor& dx) override;
   void group_sort(int64_t size, const Tensor& x, Tensor& y) override;
@@ -65,6 +73,10 @@ class CheckBackend final : public Backend {
   void map_channels(const ChannelMap& map, const Tensor& x, Tensor& y) override;
   void space_to_depth(int64_t block, const Tensor& x, Tensor& y) override;
   void depth_to_space(int64_t block, const Tensor& x, Tensor& y) override;
+  void concat(std::span<const Tensor> x, Tensor& y) override;
+  void pad(const std::array<int64_t, 4>& sides, double value, const Tensor& x, Tensor& y) override;
+  void crop(const std::array<int64_t, 4>& sides, const Tensor& x, Tensor& y) override;
+  void permute(std::span<const int64_t> axes, const Tensor& x, Tensor& y) override;
   void convert_layout(const Tensor& x, Tensor& y) override;
   void gather_rows(const Tensor& x, const Tensor& index, Tensor& y) override;
   void scatter_rows(const Tensor& dy, const Tensor& index, Tensor& dx) override;

@@ -124,6 +124,43 @@ void CheckBackend::scale_channels(const Tensor& x, const Tensor& a, Tensor& y) {
   both("scale_channels", [&](Backend& on, Arguments& the) { on.scale_channels(the.in(x), the.in(a), the.out(y)); });
 }
 
+void CheckBackend::scale_shift(const Tensor& x, const Tensor& a, const Tensor& b, Tensor& y) {
+  both("scale_shift",
+       [&](Backend& on, Arguments& the) { on.scale_shift(the.in(x), the.in(a), the.in(b), the.out(y)); });
+}
+
+void CheckBackend::scale_maps(const Tensor& x, const Tensor& a, Tensor& y) {
+  both("scale_maps", [&](Backend& on, Arguments& the) { on.scale_maps(the.in(x), the.in(a), the.out(y)); });
+}
+
+void CheckBackend::clip(double low, double high, const Tensor& x, Tensor& y) {
+  both("clip", [&](Backend& on, Arguments& the) { on.clip(low, high, the.in(x), the.out(y)); });
+}
+
+void CheckBackend::clip_backward(double low, double high, const Tensor& x, const Tensor& dy, Tensor& dx) {
+  both("clip_backward",
+       [&](Backend& on, Arguments& the) { on.clip_backward(low, high, the.in(x), the.in(dy), the.out(dx)); });
+}
+
+void CheckBackend::prelu(const Tensor& x, const Tensor& slope, Tensor& y) {
+  both("prelu", [&](Backend& on, Arguments& the) { on.prelu(the.in(x), the.in(slope), the.out(y)); });
+}
+
+void CheckBackend::prelu_backward(const Tensor& x, const Tensor& slope, const Tensor& dy, Tensor* dx, Tensor* dslope) {
+  both("prelu_backward", [&](Backend& on, Arguments& the) {
+    on.prelu_backward(the.in(x), the.in(slope), the.in(dy), the.out(dx), the.out(dslope));
+  });
+}
+
+void CheckBackend::softmax(const Tensor& x, Tensor& y) {
+  both("softmax", [&](Backend& on, Arguments& the) { on.softmax(the.in(x), the.out(y)); });
+}
+
+void CheckBackend::softmax_backward(const Tensor& y, const Tensor& dy, Tensor& dx) {
+  both("softmax_backward",
+       [&](Backend& on, Arguments& the) { on.softmax_backward(the.in(y), the.in(dy), the.out(dx)); });
+}
+
 void CheckBackend::maxmin(const MaxMinSpec& spec, const Tensor& x, Tensor& y) {
   both("maxmin", [&](Backend& on, Arguments& the) { on.maxmin(spec, the.in(x), the.out(y)); });
 }
@@ -164,6 +201,26 @@ void CheckBackend::space_to_depth(int64_t block, const Tensor& x, Tensor& y) {
 
 void CheckBackend::depth_to_space(int64_t block, const Tensor& x, Tensor& y) {
   both("depth_to_space", [&](Backend& on, Arguments& the) { on.depth_to_space(block, the.in(x), the.out(y)); });
+}
+
+void CheckBackend::concat(std::span<const Tensor> x, Tensor& y) {
+  both("concat", [&](Backend& on, Arguments& the) {
+    std::vector<Tensor> parts;
+    for (const Tensor& part : x) parts.push_back(the.in(part));
+    on.concat(parts, the.out(y));
+  });
+}
+
+void CheckBackend::pad(const std::array<int64_t, 4>& sides, double value, const Tensor& x, Tensor& y) {
+  both("pad", [&](Backend& on, Arguments& the) { on.pad(sides, value, the.in(x), the.out(y)); });
+}
+
+void CheckBackend::crop(const std::array<int64_t, 4>& sides, const Tensor& x, Tensor& y) {
+  both("crop", [&](Backend& on, Arguments& the) { on.crop(sides, the.in(x), the.out(y)); });
+}
+
+void CheckBackend::permute(std::span<const int64_t> axes, const Tensor& x, Tensor& y) {
+  both("permute", [&](Backend& on, Arguments& the) { on.permute(axes, the.in(x), the.out(y)); });
 }
 
 void CheckBackend::convert_layout(const Tensor& x, Tensor& y) {

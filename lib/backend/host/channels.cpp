@@ -92,6 +92,88 @@ void HostChannels<T>::depth_to_space(int64_t block, const Tensor& x, Tensor& y) 
 }
 
 template <class T>
+void HostChannels<T>::concat(std::span<const Tensor> x, Tensor& y) {
+  const auto [pixels, channels] = pixels_of(y);
+  parallel_for(this->threads(), pixels, channels, [&, channels = channels](int64_t begin, int64_t end) {
+    int64_t first = 0;
+    for (const Tensor& part : x) {
+      const int64_t count = part.shape()[1];
+      const T* from = part.data<T>();
+      T* to = y.data<T>() + first;
+      for (int64_t p = begin; p < end; ++p) std::copy_n(from + p * count, count, to + p * channels);
+      first += count;
+    }
+  });
+}
+
+template <class T>
+void HostChannels<T>::pad(const std::array<int64_t, 4>& sides, double value, const Tensor& x, Tensor& y) {
+  const Shape xs = x.shape(), ys = y.shape();
+  const int64_t channels = xs[1], width = ys[3] * channels, left = sides[1] * channels, row = xs[3] * channels;
+  parallel_for(this->threads(), ys[0] * ys[2], width, [&](int64_t begin, int64_t end) {
+    for (int64_t line = begin; line < end; ++line) {
+      const int64_t n = line / ys[2], h = line % ys[2] - sides[0];
+      T* to = y.data<T>() + line * width;
+      const bool inside = h >= 0 && h < xs[2];
+      std::fill_n(to, inside ? left : width, static_cast<T>(value));
+      if (!inside) continue;
+      std::copy_n(x.data<T>() + (n * xs[2] + h) * row, row, to + left);
+      std::fill_n(to + left + row, width - left - row, static_cast<T>(value));
+    }
+  });
+}
+
+template <class T>
+void HostChannels<T>::crop(const std::array<int64_t, 4>& sides, const Tensor& x, Tensor& y) {
+  const Shape xs = x.shape(), ys = y.shape();
+  const int64_t row = ys[3] * ys[1];
+  parallel_for(this->threads(), ys[0] * ys[2], row, [&](int64_t begin, int64_t end) {
+    for (int64_t line = begin; line < end; ++line) {
+      const int64_t n = line / ys[2], h = line % ys[2] + sides[0];
+      std::copy_n(x.data<T>() + ((n * xs[2] + h) * xs[3] + sides[1]) * ys[1], row, y.data<T>() + line * row);
+    }
+  });
+}
+
+namespace {
+
+/// Elements between neighbours along each axis in memory; missing axes in front have extent 1.
+std::array<int64_t, 4> strides_of(const Tensor& x) {
+  const Shape& s = x.shape();
+  std::array<int64_t, 4> strides{};
+  if (x.layout() == Layout::channels_last) return {s[1] * s[2] * s[3], 1, s[3] * s[1], s[1]};
+  int64_t stride = 1;
+  for (int i = s.rank(); i-- > 0;) {
+    strides[static_cast<size_t>(i + 4 - s.rank())] = stride;
+    stride *= s[i];
+  }
+  return strides;
+}
+
+}  // namespace
+
+template <class T>
+void HostChannels<T>::permute(std::span<const int64_t> axes, const Tensor& x, Tensor& y) {
+  const size_t missing = 4 - axes.size();
+  const std::array<int64_t, 4> from = strides_of(x), to = strides_of(y);
+  std::array<int64_t, 4> extents = {1, 1, 1, 1}, step{};
+  for (size_t i = 0; i < axes.size(); ++i) {
+    extents[missing + i] = y.shape()[static_cast<int>(i)];
+    step[missing + i] = from[missing + static_cast<size_t>(axes[i])];
+  }
+  parallel_for(this->threads(), extents[0] * extents[1], extents[2] * extents[3], [&](int64_t begin, int64_t end) {
+    for (int64_t outer = begin; outer < end; ++outer) {
+      const int64_t a = outer / extents[1], b = outer % extents[1];
+      for (int64_t c = 0; c < extents[2]; ++c) {
+        const T* source = x.data<T>() + a * step[0] + b * step[1] + c * step[2];
+        T* target = y.data<T>() + a * to[0] + b * to[1] + c * to[2];
+        for (int64_t d = 0; d < extents[3]; ++d) target[d * to[3]] = source[d * step[3]];
+      }
+    }
+  });
+}
+
+template <class T>
 void HostChannels<T>::convert_layout(const Tensor& x, Tensor& y) {
   const Tensor converted = with_layout(x, y.layout());
   std::memcpy(y.raw(), converted.raw(), converted.bytes());

@@ -57,6 +57,10 @@ void HostEltwise<T>::unary(UnaryOp op, const Tensor& x, Tensor& y) {
       return apply([](T a) { return std::log(a); });
     case UnaryOp::reciprocal:
       return apply([](T a) { return T{1} / a; });
+    case UnaryOp::sigmoid:
+      return apply([](T a) { return T{1} / (T{1} + std::exp(-a)); });
+    case UnaryOp::tanh:
+      return apply([](T a) { return std::tanh(a); });
   }
 }
 
@@ -86,6 +90,10 @@ void HostEltwise<T>::unary_backward(UnaryOp op, const Tensor& x, const Tensor& y
       return apply([](T a, T) { return T{1} / a; });
     case UnaryOp::reciprocal:
       return apply([](T, T b) { return -b * b; });
+    case UnaryOp::sigmoid:
+      return apply([](T, T b) { return b * (1 - b); });
+    case UnaryOp::tanh:
+      return apply([](T, T b) { return 1 - b * b; });
   }
 }
 
@@ -151,6 +159,36 @@ void HostEltwise<T>::scale_channels(const Tensor& x, const Tensor& a, Tensor& y)
     for (int64_t p = begin; p < end; ++p) {
       const T* from = x.data<T>() + p * channels;
       T* to = y.data<T>() + p * channels;
+      for (int64_t c = 0; c < channels; ++c) to[c] = scale[c] * from[c];
+    }
+  });
+}
+
+template <class T>
+void HostEltwise<T>::scale_shift(const Tensor& x, const Tensor& a, const Tensor& b, Tensor& y) {
+  const auto [pixels, channels] = pixels_of(x);
+  const T* scale = a.data<T>();
+  const T* shift = b.data<T>();
+  parallel_for(this->threads(), pixels, 2 * channels, [&, channels = channels](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      const T* from = x.data<T>() + p * channels;
+      T* to = y.data<T>() + p * channels;
+#pragma omp simd
+      for (int64_t c = 0; c < channels; ++c) to[c] = scale[c] * from[c] + shift[c];
+    }
+  });
+}
+
+template <class T>
+void HostEltwise<T>::scale_maps(const Tensor& x, const Tensor& a, Tensor& y) {
+  const auto [pixels, channels] = pixels_of(x);
+  const int64_t area = x.shape()[2] * x.shape()[3];
+  parallel_for(this->threads(), pixels, channels, [&, channels = channels](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      const T* scale = a.data<T>() + p / area * channels;
+      const T* from = x.data<T>() + p * channels;
+      T* to = y.data<T>() + p * channels;
+#pragma omp simd
       for (int64_t c = 0; c < channels; ++c) to[c] = scale[c] * from[c];
     }
   });
