@@ -13,6 +13,8 @@ constexpr Command kCommands[] = {
     {"certify", "certified accuracy of a model on a test set, with a report", certify_command},
     {"attack", "attacks on a model, held against its certificates", attack_command},
     {"smooth", "certified accuracy by randomised smoothing, for any model", smooth_command},
+    {"verify", "are two pictures of one person: accuracy, TAR at FAR, certificates", verify_command},
+    {"embed", "embeddings of pictures", embed_command},
     {"predict", "logits for a tensor of inputs", predict_command},
     {"inspect", "layers of a model: shapes, parameters, MACs, Lipschitz bounds", inspect_command},
     {"import", "a model from the Group-and-Shuffle paper's checkpoints", import_command},

@@ -61,6 +61,7 @@ class FaceHead final : public Objective {
   void visit(Visitor& visitor) override;
 
   const HeadSpec& spec() const { return spec_; }
+  Backend& backend() const { return backend_; }
   int64_t classes() const { return weight_.value.shape()[0]; }
   int64_t features() const { return weight_.value.shape()[1]; }
 

@@ -41,7 +41,7 @@ struct Plane {
         tape.input(backend->upload(Tensor::of<double>({1, 2}, {length * std::cos(theta), length * std::sin(theta)})));
     const auto value = head.evaluate(tape, x, Tensor::of<int32_t>({1}, {0}));
     CHECK(numbers(*backend, value.scores)[0] == Approx(std::cos(theta)));
-    return numbers(*backend, value.loss)[0];
+    return numbers(*backend, value.loss.value)[0];
   }
 
   /// The loss when the true cosine has become `phi` and the other is sin(theta).
@@ -94,7 +94,7 @@ TEST_CASE("a head's gradients agree with differences, in double", "[faces][head]
   Tensor x = random_embeddings(*backend, 3, 4, 9);
   const auto loss_at = [&] {
     Tape tape(*backend, {});
-    return numbers(*backend, head.evaluate(tape, tape.input(x), labels).loss)[0];
+    return numbers(*backend, head.evaluate(tape, tape.input(x), labels).loss.value)[0];
   };
   Tape tape(*backend, {.record = true});
   const Var leaf = tape.input(x, true);
@@ -145,7 +145,7 @@ TEST_CASE("AdaFace's margins follow the norms", "[faces][head]") {
   const Tensor labels = Tensor::of<int32_t>({2}, {0, 1});
   const double mean = 0.75 * 20 + 0.25 * 7, stddev = 0.75 * 100 + 0.25 * std::sqrt(8.0);
   Tape tape(*backend, {.record = true, .training = true});
-  const double loss = numbers(*backend, head.evaluate(tape, tape.input(x), labels).loss)[0];
+  const double loss = numbers(*backend, head.evaluate(tape, tape.input(x), labels).loss.value)[0];
   const auto kept = state_of_head(*backend, head);
   REQUIRE(kept.size() == 7);
   CHECK(kept[4] == 1);
@@ -194,7 +194,7 @@ TEST_CASE("Partial FC of all centres is the full head; of some, only those move"
     const Var leaf = tape.input(x, true);
     const auto value = head.evaluate(tape, leaf, labels);
     tape.backward(value.loss);
-    return std::tuple(numbers(*backend, value.loss), numbers(*backend, tape.grad(leaf)),
+    return std::tuple(numbers(*backend, value.loss.value), numbers(*backend, tape.grad(leaf)),
                       numbers(*backend, weight_of(head).grad), value.scores.shape()[1]);
   };
   CHECK(run(1) == run(0.99));  // rounds to all eight, but is gathered
