@@ -1,6 +1,8 @@
 // gsnet import
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <cmath>
 #include <filesystem>
 
 #include "apps/command.h"
@@ -9,14 +11,25 @@
 #include "io/import_state.h"
 #include "io/model_file.h"
 #include "io/torch_file.h"
+#include "layers/architectures.h"
 
 namespace gsnet::apps {
 namespace {
 
+/// Of those with a public state dict.
+std::string architecture_names() {
+  std::vector<std::string_view> names;
+  for (const Architecture& one : architectures()) {
+    if (!one.head.empty()) names.push_back(one.name);
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 void declare(Options& options) {
   options.positional("STATE", "a state dict: safetensors, or a file that torch.save wrote")
       .value("out", "the model file to write")
-      .value("architecture", "plain network: resnet20, resnet32, resnet44, resnet56, resnet110")
+      .value("architecture", "plain network: " + architecture_names())
+      .value("size", "side of its pictures, or HIGH,WIDE, where they are not those of the published network")
       .value("network", "plain network: a JSON file that describes it (docs/import.md)")
       .value("prefix", "take the tensors whose names begin with this, cut off")
       .value("mean", "of the input's channels, pixels being 0 ... 1: 0.485,0.456,0.406")
@@ -61,6 +74,23 @@ std::vector<std::string> class_names(const std::string& text) {
   return lines;
 }
 
+/// "160" or "112,96", with the channels of the published network.
+Shape picture_size(const std::string& architecture, const std::string& text) {
+  if (architecture.empty()) throw UsageError("--size needs --architecture");
+  const std::vector<std::string> parts = split(text, ',');
+  std::vector<int64_t> sides;
+  for (const std::string& part : parts) {
+    const double side = parse_number(part);
+    if (!(side >= 1 && side <= 65'536) || side != std::floor(side)) {
+      throw UsageError(fmt::format("--size: '{}' is no number of pixels", part));
+    }
+    sides.push_back(static_cast<int64_t>(side));
+  }
+  if (sides.size() > 2) throw UsageError("--size: one or two numbers, HIGH,WIDE");
+  const Shape known = find_architecture(architecture).input;
+  return {known.rank() == 3 ? known[0] : 3, sides.front(), sides.back()};
+}
+
 io::StateImportOptions plain_options(const Options& options) {
   for (const char* name :
        {"conv-layer", "groups", "activation", "paired", "init-channels", "block-size", "num-classes"}) {
@@ -77,6 +107,7 @@ io::StateImportOptions plain_options(const Options& options) {
       throw Error(fmt::format("{}: {}", file, error.what()));
     }
   }
+  if (options.given("size")) wanted.input = picture_size(wanted.architecture, options.text("size"));
   wanted.prefix = options.text("prefix");
   wanted.mean = numbers(options, "mean");
   wanted.stddev = numbers(options, "stddev");
@@ -90,7 +121,7 @@ io::StateImportOptions plain_options(const Options& options) {
 }
 
 io::GsImportOptions gs_options(const Options& options) {
-  for (const char* name : {"mean", "stddev", "order", "classes"}) {
+  for (const char* name : {"mean", "stddev", "order", "classes", "size"}) {
     if (options.given(name)) throw UsageError(fmt::format("--{} needs --architecture or --network", name));
   }
   io::GsImportOptions wanted;
@@ -140,8 +171,8 @@ int import_command(const std::vector<std::string>& arguments) {
     const Model model =
         plain ? io::import_state(state, *plain_wanted, *backend) : io::import_gs(gs_state(), *gs_wanted, *backend);
     io::save_model(options.text("out"), model);
-    fmt::print("{} layers, {} logits: {}\n", model.graph->nodes().size(), model.graph->output().numel(),
-               options.text("out"));
+    fmt::print("{} layers, {} {}: {}\n", model.graph->nodes().size(), model.graph->output().numel(),
+               model.info.class_names.empty() ? "numbers of an embedding" : "logits", options.text("out"));
   } catch (const UsageError&) {
     throw;
   } catch (const Error& error) {

@@ -15,7 +15,7 @@
 #include "apps/run_folder.h"
 #include "io/model_file.h"
 #include "io/safetensors.h"
-#include "layers/lipconvnet.h"
+#include "layers/architectures.h"
 
 namespace gsnet::apps {
 namespace {

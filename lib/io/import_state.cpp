@@ -11,7 +11,7 @@
 #include "core/error.h"
 #include "io/model_file.h"
 #include "io/safetensors_header.h"
-#include "layers/lipconvnet.h"
+#include "layers/architectures.h"
 
 namespace gsnet::io {
 namespace {
@@ -49,10 +49,12 @@ Description described(const TensorFile& state, const StateImportOptions& options
   GSNET_CHECK(options.network.has_value() != !options.architecture.empty(),
               "needs either an architecture's name or a description");
   if (options.network) return *options.network;
-  const Tensor& head = state.at("linear.weight");
-  GSNET_CHECK(head.shape().rank() == 2,
-              fmt::format("tensor 'linear.weight' has shape {}, expected two axes", to_string(head.shape())));
-  return make_architecture(options.architecture, {}, {3, 32, 32}, head.shape()[0]);
+  const Architecture& known = find_architecture(options.architecture);
+  GSNET_CHECK(!known.head.empty(), fmt::format("architecture '{}' has no public state dict", known.name));
+  const Tensor& head = state.at(std::string(known.head));
+  GSNET_CHECK(head.shape().rank() >= 2,
+              fmt::format("tensor '{}' has shape {}, expected two axes or more", known.head, to_string(head.shape())));
+  return known.describe(known.name, {}, options.input.value_or(known.input), head.shape()[0]);
 }
 
 /// Throws Error unless both lists are empty.
@@ -129,10 +131,12 @@ Model imported(const TensorFile& file, const StateImportOptions& options, Backen
   model.graph = std::make_unique<Graph>(model.info.description, backend, RandomKey(0));
   const int64_t outputs = model.graph->output()[0];
   model.info.class_names = options.class_names;
-  if (options.class_names.empty()) {
+  const bool embeds = !options.architecture.empty() && find_architecture(options.architecture).embeds;
+  if (options.class_names.empty() && !embeds) {
     for (int64_t i = 0; i < outputs; ++i) model.info.class_names.push_back(std::to_string(i));
   }
-  GSNET_CHECK(std::cmp_equal(model.info.class_names.size(), outputs),
+  const bool unnamed = embeds && model.info.class_names.empty();
+  GSNET_CHECK(unnamed || std::cmp_equal(model.info.class_names.size(), outputs),
               fmt::format("there are {} class names for {} outputs", model.info.class_names.size(), outputs));
   check_names(*model.graph, state);
   check_variances(state);

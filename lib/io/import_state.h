@@ -12,16 +12,19 @@
 namespace gsnet::io {
 
 struct StateImportOptions {
-  /// One of them. "resnet20" and its like (layers/resnet_cifar.h), for (3, 32, 32); the classes are counted from the
-  /// tensors. Or a description whose layers are named like the state dict's modules.
+  /// One of them. A name of layers/architectures.h, outputs being counted from the tensors. Or a description whose
+  /// layers are named like the state dict's modules.
   std::string architecture = {};
   std::optional<Description> network = {};
+  /// Pictures (C, H, W) for an architecture; missing: those of the published network.
+  std::optional<Shape> input = {};
   /// Which tensors: those whose names begin with it, which is cut off ("state_dict.0." or "0."). Empty: "state_dict."
   /// where there is one, else all.
   std::string prefix = {};
   std::vector<double> mean = {}, stddev = {};  ///< one for all channels or one a channel; as ModelInfo's
-  std::vector<std::string> class_names = {};   ///< "0", "1", … when there are none
-  ChannelOrder order = ChannelOrder::rgb;      ///< in which the network takes colours
+  /// "0", "1", … when there are none; none for an architecture that gives embeddings.
+  std::vector<std::string> class_names = {};
+  ChannelOrder order = ChannelOrder::rgb;  ///< in which the network takes colours
 };
 
 /// The tensors under a prefix without it, as StateImportOptions says, and without "module." where all have it (as

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
-#include "layers/resnet_cifar.h"
 
 namespace gsnet {
 namespace {
@@ -108,13 +107,6 @@ Description lipconvnet(const Attributes& settings, const Shape& input, int64_t c
   net.nodes.push_back({"flatten", "flatten", {}, {}});
   net.nodes.push_back(head(settings, classes));
   return net;
-}
-
-Description make_architecture(const std::string& name, const Attributes& settings, const Shape& input,
-                              int64_t classes) {
-  if (name == "lipconvnet") return lipconvnet(settings, input, classes);
-  if (is_resnet_cifar(name)) return resnet_cifar(name, settings, input, classes);
-  throw Error(fmt::format("unknown architecture '{}'; known are lipconvnet and resnet20, 32, 44, 56, 110", name));
 }
 
 }  // namespace gsnet

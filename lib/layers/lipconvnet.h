@@ -19,8 +19,4 @@ namespace gsnet {
 /// Throws Error for an unknown setting or an input that does not divide by 32.
 Description lipconvnet(const Attributes& settings, const Shape& input, int64_t classes);
 
-/// Architectures by name: "lipconvnet", or "resnet20" and its like (layers/resnet_cifar.h). Throws Error for an unknown
-/// one.
-Description make_architecture(const std::string& name, const Attributes& settings, const Shape& input, int64_t classes);
-
 }  // namespace gsnet

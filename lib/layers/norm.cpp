@@ -51,7 +51,7 @@ BatchNorm::Affine BatchNorm::evaluation_form(Tape& tape) const {
 Var BatchNorm::forward(Tape& tape, const Var& x) {
   if (batch_ && tape.mode().training) return batch_forward(tape, x);
   const Affine form = evaluation_form(tape);
-  return ops::add_bias(ops::scale_channels(x, form.scale), form.shift);
+  return ops::scale_shift(x, form.scale, form.shift);
 }
 
 Var BatchNorm::batch_forward(Tape& tape, const Var& x) {
@@ -64,7 +64,7 @@ Var BatchNorm::batch_forward(Tape& tape, const Var& x) {
   backend_.axpby(1 - momentum_, mean_, momentum_, mean.value, mean_);
   backend_.axpby(1 - momentum_, variance_, momentum_ * count / (count - 1), variance.value, variance_);
   const Affine form = affine(tape, tape.input(filled(backend_, x.shape()[1], 0)), variance);
-  return ops::add_bias(ops::scale_channels(centred, form.scale), form.shift);
+  return ops::scale_shift(centred, form.scale, form.shift);
 }
 
 Shape BatchNorm::output_shape(const Shape& x) const {

@@ -7,7 +7,7 @@
 #include "io/import_state.h"
 #include "io/model_file.h"
 #include "io/torch_file.h"
-#include "layers/lipconvnet.h"
+#include "layers/architectures.h"
 #include "tests/io/temporary_folder.h"
 #include "tests/support/shared_folder.h"
 
@@ -18,7 +18,8 @@ using Catch::Matchers::Contains;
 
 /// Logits of sin(0.37 i), i counting the picture's numbers.
 std::vector<double> logits(const Model& model) {
-  Tensor x = Tensor::empty({1, 3, 32, 32}, DType::f64);
+  const Shape& picture = model.graph->input();
+  Tensor x = Tensor::empty({1, picture[0], picture[1], picture[2]}, DType::f64);
   for (int64_t i = 0; i < x.numel(); ++i) x.data<double>()[i] = std::sin(0.37 * static_cast<double>(i));
   Backend& backend = model.graph->backend();
   Tape tape(backend, {});
@@ -132,6 +133,60 @@ TEST_CASE("published networks compute what PyTorch computes", "[import_state]") 
   const auto backend = make_backend({"reference", 1});
   const Model model = import_state(read_torch(weights / "cifar_small_36px.pth"), small, *backend);
   close(logits(model), plain, 2e-6);
+}
+
+// Expected: onnxruntime on the same network's MobileFaceNet.onnx, in f32.
+TEST_CASE("a published face network computes what its ONNX file does, dead channels included", "[import_state]") {
+  GSNET_NEED_SHARED(shared);
+  const auto weights = shared / "data" / "weights";
+  StateImportOptions options;
+  options.architecture = "mobilefacenet";
+  options.mean = {0.485, 0.456, 0.406};
+  options.stddev = {0.229, 0.224, 0.225};
+  const std::vector<double> expected = {-0.273865, -0.828658, 0.568387, -0.891082,
+                                        0.351683,  1.256542,  0.197104, 1.31874};
+  const double expected_squares = 91.891279;
+  const TensorFile file = read_torch(weights / "mobilefacenet.pt");
+  for (const char* machine : {"reference", "cpu"}) {
+    const auto backend = make_backend({machine, 2});
+    const Model model = import_state(file, options, *backend);
+    CHECK(model.info.class_names.empty());
+    const std::vector<double> z = logits(model);
+    REQUIRE(z.size() == 128);
+    double squares = 0;
+    for (const double value : z) squares += value * value;
+    for (size_t i = 0; i < expected.size(); ++i) CHECK(z[i] == Approx(expected[i]).margin(1e-4));
+    CHECK(squares == Approx(expected_squares).epsilon(1e-5));
+    int64_t dead = 0;  // their variance is far below epsilon: what they give hangs on epsilon alone
+    for (const NamedTensor& named : state_of(*model.graph)) {
+      if (!named.name.ends_with("running_var")) continue;
+      const Tensor numbers = with_dtype(backend->download(*named.tensor), DType::f64);
+      dead += std::ranges::count_if(numbers.host<double>(), [](double v) { return v < 1e-10; });
+    }
+    CHECK(dead == 291);
+  }
+}
+
+TEST_CASE("outputs are counted from the head, and pictures may have another size where the network allows it",
+          "[import_state]") {
+  const auto backend = make_backend({"cpu", 1});
+  Graph graph(make_architecture("resnet18", {}, {3, 64, 48}, 5), *backend, RandomKey(5));
+  TensorFile file;
+  store_state(graph, file);
+  StateImportOptions options;
+  options.architecture = "resnet18";
+  options.mean = options.stddev = {0.5};
+  options.input = Shape{3, 64, 48};
+  const Model model = import_state(file, options, *backend);
+  CHECK(model.graph->output() == Shape{5});
+  CHECK(model.graph->input() == Shape{3, 64, 48});
+  CHECK(model.info.class_names.size() == 5);
+  options.architecture = "mbf";
+  CHECK_THROWS_WITH(import_state(file, options, *backend), Contains("features.layers.2.weight"));
+  options.architecture = "lipconvnet";
+  CHECK_THROWS_WITH(import_state(file, options, *backend), Contains("no public state dict"));
+  options.architecture = "resnet34";  // more blocks than the file has
+  CHECK_THROWS_WITH(import_state(file, options, *backend), Contains("missing") && Contains("layer1.2.conv1.weight"));
 }
 
 }  // namespace gsnet::io

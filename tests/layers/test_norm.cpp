@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "layers/architectures.h"
 #include "layers/graph.h"
-#include "layers/lipconvnet.h"
 #include "support/op_cases.h"
 
 namespace gsnet {
