@@ -18,7 +18,7 @@ constexpr Command kCommands[] = {
     {"predict", "logits for a tensor of inputs", predict_command},
     {"inspect", "layers of a model: shapes, parameters, MACs, Lipschitz bounds", inspect_command},
     {"import", "a model from the Group-and-Shuffle paper's checkpoints", import_command},
-    {"data", "list and download public data sets", data_command},
+    {"data", "list, download and look into data sets", data_command},
     {"bench", "time training and evaluation of a network", bench_command},
     {"signature", "one number that fingerprints what training computes", signature_command},
 };

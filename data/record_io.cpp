@@ -79,6 +79,7 @@ class RecordFile {
   /// Where the record after this one begins.
   int64_t next(int64_t offset) const {
     Piece piece = piece_at(offset);
+    check_first(piece, offset);
     while (piece.kind == 1 || piece.kind == 2) piece = piece_at(piece.next);
     return piece.next;
   }

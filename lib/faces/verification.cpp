@@ -67,7 +67,8 @@ FoldAccuracy fold_accuracy(std::span<const ScoredPair> pairs, int folds) {
     result.accuracies.push_back(static_cast<double>(right) / static_cast<double>(count));
     result.thresholds.push_back(choice.threshold);
   }
-  for (const double accuracy : result.accuracies) result.mean += accuracy / folds;
+  for (const double accuracy : result.accuracies) result.mean += accuracy;
+  result.mean /= folds;
   double variance = 0;
   for (const double accuracy : result.accuracies)
     variance += (accuracy - result.mean) * (accuracy - result.mean) / folds;

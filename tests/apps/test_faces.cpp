@@ -43,17 +43,17 @@ int run(const std::vector<std::string>& arguments, std::string* out = nullptr, s
   return code;
 }
 
-/// A picture of 8 x 8 whose upper half has one colour and whose lower half another: a person, and a little noise.
+/// A picture of 8 x 8 with a colour of its own a line: a person, and a little noise.
 std::string face(uint64_t person, uint64_t picture) {
   Random colours(RandomKey(5).with(person)), noise(RandomKey(6).with(person).with(picture));
   std::string pixels = "P6\n8 8\n255\n";
-  double half[2][3];
-  for (auto& colour : half) {
+  double lines[8][3];
+  for (auto& colour : lines) {
     for (double& c : colour) c = colours.uniform(20, 235);
   }
   for (int y = 0; y < 8; ++y) {
     for (int x = 0; x < 24; ++x) {
-      const double value = half[y / 4][x % 3] + 12 * noise.normal();
+      const double value = lines[y][x % 3] + 12 * noise.normal();
       pixels += static_cast<char>(static_cast<unsigned char>(std::clamp(value, 0.0, 255.0)));
     }
   }
@@ -79,7 +79,7 @@ struct Faces {
     const auto backend = make_backend({"cpu", 1});
     Model made;
     made.info.description = {{3, 8, 8},
-                             {{"flat", "flatten", {}, {}}, {"fc", "linear", {}, {{"features", int64_t{16}}}}}};
+                             {{"flat", "flatten", {}, {}}, {"fc", "linear", {}, {{"features", int64_t{64}}}}}};
     made.info.mean = {0.5, 0.5, 0.5};
     made.info.stddev = {0.25, 0.25, 0.25};
     made.info.order = order;
@@ -99,11 +99,11 @@ TEST_CASE("verify tells people apart, and under what it stops", "[apps][faces]")
   const std::string report = faces.scratch / "report", json = faces.scratch / "v.json";
   std::string out;
   REQUIRE(run({"verify", faces.model, "--pairs", faces.pairs, "--images", faces.images, "--report", report, "--json",
-               json, "--corrupt", "gaussian_noise:5", "--corrupt", "contrast:5", "--far", "0.5,1e-2"},
+               json, "--corrupt", "gaussian_noise:5", "--corrupt", "contrast:5", "--far", "0.5,1e-2", "--certify"},
               &out) == 0);
   CHECK_THAT(out, Contains("2-fold accuracy") && Contains("100.00 %") && Contains("too few") && Contains("contrast:5"));
   const Json found = Json::parse(data::content_of(json));
-  CHECK(found["pictures"] == 21);
+  CHECK(found["pictures"] == 18);
   REQUIRE(found["conditions"].size() == 3);
   CHECK(found["conditions"][0]["accuracy"] == 1);
   CHECK(found["conditions"][0]["equal_error_rate"] == 0);
@@ -131,14 +131,14 @@ TEST_CASE("verify goes on without what is missing or broken, and says so", "[app
   REQUIRE(run({"verify", faces.model, "--pairs", faces.pairs, "--images", faces.images}, &out) == 0);
   CHECK_THAT(out, Contains("left out") && Contains("1 pairs") && Contains("F/F_0001"));
   CHECK_THAT(out, Contains("unreadable") && Contains("A_0002.ppm"));
-  CHECK_THAT(out, Contains("clean") && Contains(" 10 "));
+  CHECK_THAT(out, Contains("clean") && Contains(" 10 ") && Contains("not asked for"));
 }
 
 TEST_CASE("verify flips, takes a threshold, and doubles the bound for the sum", "[apps][faces]") {
   const Faces faces;
   const auto json_of = [&](std::vector<std::string> more) {
-    std::vector<std::string> arguments = {"verify",   faces.model,  "--pairs", faces.pairs,
-                                          "--images", faces.images, "--json",  "-"};
+    std::vector<std::string> arguments = {"verify",     faces.model, "--pairs", faces.pairs, "--images",
+                                          faces.images, "--json",    "-",       "--certify"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     std::string out;
     REQUIRE(run(arguments, &out) == 0);
@@ -159,7 +159,7 @@ TEST_CASE("embed writes rows and names; the order of channels is the model's", "
   REQUIRE(run({"embed", faces.model, "--images", faces.images, "--out", out, "--csv", csv}, nullptr, &error) == 0);
   CHECK_THAT(error, Contains("left out") && Contains("broken.png"));
   const io::TensorFile file = io::read_safetensors(out);
-  CHECK(embedded(out).shape() == Shape{24, 16});
+  CHECK(embedded(out).shape() == Shape{24, 64});
   const Json names = Json::parse(file.metadata.at("names"));
   REQUIRE(names.size() == 24);
   CHECK_THAT(names[5].get<std::string>(), Catch::EndsWith("B/B_0002.ppm"));
@@ -168,15 +168,28 @@ TEST_CASE("embed writes rows and names; the order of channels is the model's", "
   const std::string unit = faces.scratch / "u.safetensors";
   REQUIRE(run({"embed", faces.model, "--images", faces.images, "--out", unit, "--normalise"}, nullptr, &error) == 0);
   double sum = 0;
-  for (const float value : embedded(unit).rows(3, 1).host<float>()) sum += value * value;
+  const Tensor rows = embedded(unit);
+  for (const float value : rows.rows(3, 1).host<float>()) sum += value * value;
   CHECK(sum == Approx(1));
 
   const std::string other = faces.scratch / "o.safetensors";
   REQUIRE(run({"embed", reversed.model, "--images", faces.images, "--out", other}, nullptr, &error) == 0);
   const auto backend = make_backend({"cpu", 1});
   CHECK(io::load_model(reversed.model, *backend).info.order == ChannelOrder::bgr);
-  const auto a = embedded(out).host<float>(), b = embedded(other).host<float>();
-  CHECK_FALSE(std::ranges::equal(a, b));
+  const Tensor a = embedded(out), b = embedded(other);
+  CHECK_FALSE(std::ranges::equal(a.host<float>(), b.host<float>()));
+}
+
+TEST_CASE("data show tells classes of one picture and what cannot be read", "[apps][faces]") {
+  const Faces faces;
+  faces.scratch.write("set/G/G_0001.ppm", face(9, 1));
+  std::string out;
+  CHECK(run({"data", "show", faces.images, "--read"}, &out) == 0);
+  CHECK_THAT(out, Contains("25, of 8 x 8 pixels") && Contains("7, of 1 to 4 pictures") && Contains("1 classes") &&
+                      Contains(": G") && Contains("all of them"));
+  faces.scratch.write("set/G/G_0002.png", "no picture");
+  CHECK(run({"data", "show", faces.images, "--read", "--side", "8"}, &out) == 1);
+  CHECK_THAT(out, Contains("unreadable") && Contains("G_0002.png"));
 }
 
 TEST_CASE("verify and embed: one clear error", "[apps][faces]") {

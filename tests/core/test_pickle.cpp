@@ -89,7 +89,9 @@ TEST_CASE("what is set on an object is kept as its state", "[pickle]") {
   REQUIRE(call.state != PickleValue::kNoState);
   CHECK(pickle.at(call.state).items.size() == 2);
   CHECK(value("]").state == PickleValue::kNoState);
-  CHECK_THROWS_WITH(value("]K\x01b"), Contains("expected a dict, got a list"));
+  CHECK_THROWS_WITH(value("]K\x01"
+                          "b"),
+                    Contains("expected a dict, got a list"));
 }
 
 TEST_CASE("operands that do not fit are refused with their place", "[pickle]") {

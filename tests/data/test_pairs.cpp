@@ -148,7 +148,7 @@ TEST_CASE("align: a face is put on the template, black beyond the picture", "[da
   Landmarks landmarks;
   for (size_t i = 0; i < 5; ++i) {
     const Point t = face_template(112)[i];
-    landmarks[i] = {std::round(80 - t.y / 2), std::round(20 + t.x / 2)};
+    landmarks[i] = {std::round(50 - t.y / 2), std::round(20 + t.x / 2)};
     for (int dy = -1; dy <= 1; ++dy) {
       for (int dx = -1; dx <= 1; ++dx) {
         const auto at = (static_cast<size_t>(landmarks[i].y) + static_cast<size_t>(dy + 1) - 1) * side +
