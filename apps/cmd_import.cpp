@@ -36,6 +36,7 @@ void declare(Options& options) {
       .value("prefix", "take the tensors whose names begin with this, cut off")
       .value("mean", "of the input's channels, pixels being 0 ... 1: 0.485,0.456,0.406")
       .value("stddev", "of the input's channels: 0.229,0.224,0.225")
+      .value("order", "in which the network takes colours: rgb or bgr", "rgb")
       .value("classes", "names separated by commas, or a file with one a line")
       .value("input", "ONNX: the shape of one input, 3,112,112, where the file leaves it open")
       .value("output", "ONNX: which output, where there are several")
@@ -157,12 +158,17 @@ io::StateImportOptions plain_options(const Options& options) {
   wanted.mean = numbers(options, "mean");
   wanted.stddev = numbers(options, "stddev");
   wanted.class_names = class_names(options.text("classes"));
+  try {
+    wanted.order = io::channel_order(options.text("order"));
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
   return wanted;
 }
 
 io::GsImportOptions gs_options(const Options& options) {
   refuse(options, {"input", "output"}, "ONNX files");
-  for (const char* name : {"mean", "stddev", "classes", "size"}) {
+  for (const char* name : {"mean", "stddev", "order", "classes", "size"}) {
     if (options.given(name)) throw UsageError(fmt::format("--{} needs --architecture or --network", name));
   }
   io::GsImportOptions wanted;

@@ -36,6 +36,8 @@ int merge_command(const std::vector<std::string>& arguments);
 int certify_command(const std::vector<std::string>& arguments);
 int attack_command(const std::vector<std::string>& arguments);
 int smooth_command(const std::vector<std::string>& arguments);
+int verify_command(const std::vector<std::string>& arguments);
+int embed_command(const std::vector<std::string>& arguments);
 int predict_command(const std::vector<std::string>& arguments);
 int inspect_command(const std::vector<std::string>& arguments);
 int import_command(const std::vector<std::string>& arguments);

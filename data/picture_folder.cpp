@@ -71,11 +71,16 @@ std::vector<std::string> picture_paths(const fs::path& folder) {
   return paths;
 }
 
+FoundPictures find_folder_pictures(const fs::path& folder) {
+  require_decoder(folder.string());
+  std::vector<std::string> paths = picture_paths(folder);
+  return {std::make_unique<FolderPictures>(folder, paths), paths};
+}
+
 DatasetHandle open_picture_folder(const fs::path& path, const OpenSpec& spec) {
-  require_decoder(path.string());
-  std::vector<std::string> paths = picture_paths(path);
-  PictureCatalogue catalogue = arrange_pictures(paths, spec.split, path.string());
-  return make_picture_set(std::make_unique<FolderPictures>(path, std::move(paths)), std::move(catalogue), spec.side);
+  FoundPictures found = find_folder_pictures(path);
+  PictureCatalogue catalogue = arrange_pictures(found.paths, spec.split, path.string());
+  return make_picture_set(std::move(found.encoded), std::move(catalogue), spec.side);
 }
 
 }  // namespace gsnet::data
