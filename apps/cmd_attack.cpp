@@ -169,8 +169,8 @@ int attack_command(const std::vector<std::string>& arguments) {
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
   const Shape input = model.graph->input();
-  const auto dataset =
-      open_named(options.text("data"), split, input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000);
+  const auto dataset = in_order(
+      open_named(options.text("data"), split, input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000), model);
   const Pixels pictures = open_pictures(model, *dataset, limit, report);
   AttackTarget target(model);
   const Stopwatch watch;

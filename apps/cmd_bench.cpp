@@ -7,6 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "apps/bench_adapters.h"
 #include "apps/bench_series.h"
 #include "apps/bench_timing.h"
 #include "apps/command.h"
@@ -90,6 +91,9 @@ int bench_command(const std::vector<std::string>& arguments) {
       .value("only", "train or eval: time that alone")
       .flag("series", "the series alone, forward and backward, over channels, maps and groups")
       .value("case", "with --series: CHANNELS,SIDE,GROUPS, that case alone")
+      .values("adapter",
+              "a training step under an adapter, in turns with others: full, lora:rank=2, gsoft:block=8,scale=true …")
+      .value("network", "with --adapter: a network known by name", "resnet20")
       .flag("direct", "evaluation and --series by direct sums, whose rounding errors certificates bound")
       .flag("profile", "also where the time goes, op by op")
       .flag("json", "as JSON")
@@ -112,6 +116,12 @@ int bench_command(const std::vector<std::string>& arguments) {
                          .products = options.has("direct") ? SeriesProducts::direct : SeriesProducts::fast};
     if (options.given("case")) spec.only = parse_case(options.text("case"));
     return bench_series(*backend, spec);
+  }
+  if (options.given("adapter")) {
+    return bench_adapters(*backend, {.network = options.text("network"),
+                                     .kinds = options.texts("adapter"),
+                                     .batch = batch,
+                                     .json = options.has("json")});
   }
   Graph graph(lipconvnet(settings, {3, 32, 32}, 10), *backend, RandomKey(1));
   const Inputs inputs = random_inputs(batch, 10);

@@ -5,8 +5,10 @@
 
 #include "apps/command.h"
 #include "apps/console.h"
+#include "apps/data_source.h"
 #include "apps/options.h"
 #include "data/fetch.h"
+#include "data/tolerant.h"
 
 namespace gsnet::apps {
 namespace {
@@ -42,6 +44,63 @@ int fetch(const std::vector<std::string>& arguments) {
   return 0;
 }
 
+/// The first of some names, and that there are more.
+std::string some(const std::vector<std::string>& names) {
+  constexpr size_t kNamed = 10;
+  std::string text;
+  for (size_t i = 0; i < std::min(kNamed, names.size()); ++i) text += (i == 0 ? "" : ", ") + names[i];
+  return names.size() > kNamed ? text + ", …" : text;
+}
+
+void show_classes(const data::Dataset& dataset) {
+  std::vector<int64_t> counts(dataset.class_names().size());
+  for (int64_t i = 0; i < dataset.size(); ++i) ++counts[static_cast<size_t>(dataset.label(i))];
+  std::vector<std::string> single, empty;
+  for (size_t c = 0; c < counts.size(); ++c) {
+    if (counts[c] == 1) single.push_back(dataset.class_names()[c]);
+    if (counts[c] == 0) empty.push_back(dataset.class_names()[c]);
+  }
+  std::ranges::sort(counts);
+  fmt::print("classes      {}, of {} to {} pictures, half of them at least {}\n", counts.size(), counts.front(),
+             counts.back(), counts[counts.size() / 2]);
+  if (!single.empty()) fmt::print("one picture  {} classes, which make no pair: {}\n", single.size(), some(single));
+  if (!empty.empty()) fmt::print("no picture   {} classes: {}\n", empty.size(), some(empty));
+}
+
+/// Exit code 1 where a picture cannot be read.
+int show_unreadable(const std::shared_ptr<const data::Dataset>& dataset) {
+  const auto unreadable = std::make_shared<data::UnreadablePictures>();
+  const auto pictures = data::tolerant(dataset, unreadable);
+  std::vector<uint8_t> pixels(static_cast<size_t>(pictures->picture().numel()));
+  ProgressLine progress;
+  for (int64_t i = 0; i < pictures->size(); ++i) {
+    pictures->read(i, pixels);
+    progress.show(fmt::format("read {} of {}", i + 1, pictures->size()));
+  }
+  progress.clear();
+  for (const auto& [picture, reason] : unreadable->all()) fmt::print("unreadable   {}\n", reason);
+  if (unreadable->all().empty()) fmt::print("readable     all of them\n");
+  return unreadable->all().empty() ? 0 : 1;
+}
+
+int show(const std::vector<std::string>& arguments) {
+  Options options("data show PATH [--split train] [--side N] [--read]",
+                  "Says what a data set holds: pictures, classes, classes with a single picture; with --read,\n"
+                  "which pictures cannot be read (exit code 1 then).");
+  options.positional("PATH", kDataHelp)
+      .value("split", "train or test", "train")
+      .value("side", "to which pictures are scaled; 0: as they are", "0")
+      .flag("read", "decode every picture");
+  if (!options.parse(arguments)) return 0;
+  const auto dataset = open_named(options.text("PATH"), parse_split(options.text("split")),
+                                  static_cast<int>(options.integer("side", 0, 8192)), 10'000);
+  const data::PictureShape shape = dataset->picture();
+  fmt::print("pictures     {}, of {} x {} pixels, {} channels\n", dataset->size(), shape.height, shape.width,
+             shape.channels);
+  show_classes(*dataset);
+  return options.has("read") ? show_unreadable(dataset) : 0;
+}
+
 }  // namespace
 
 int data_command(const std::vector<std::string>& arguments) {
@@ -49,11 +108,12 @@ int data_command(const std::vector<std::string>& arguments) {
   const std::vector<std::string> rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
   if (verb == "list") return list();
   if (verb == "fetch") return fetch(rest);
+  if (verb == "show") return show(rest);
   if (verb == "--help" || verb == "-h") {
-    fmt::print("usage: gsnet data list\n       gsnet data fetch NAME --to DIR\n");
+    fmt::print("usage: gsnet data list\n       gsnet data fetch NAME --to DIR\n       gsnet data show PATH\n");
     return 0;
   }
-  throw UsageError("data needs list or fetch; gsnet data --help");
+  throw UsageError("data needs list, fetch or show; gsnet data --help");
 }
 
 }  // namespace gsnet::apps

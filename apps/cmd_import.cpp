@@ -4,12 +4,14 @@
 
 #include <cmath>
 #include <filesystem>
+#include <initializer_list>
 
 #include "apps/command.h"
 #include "apps/options.h"
 #include "io/import_gs.h"
 #include "io/import_state.h"
 #include "io/model_file.h"
+#include "io/onnx_import.h"
 #include "io/torch_file.h"
 #include "layers/architectures.h"
 
@@ -26,7 +28,7 @@ std::string architecture_names() {
 }
 
 void declare(Options& options) {
-  options.positional("STATE", "a state dict: safetensors, or a file that torch.save wrote")
+  options.positional("FILE", "an ONNX file; or a state dict: safetensors, or what torch.save wrote")
       .value("out", "the model file to write")
       .value("architecture", "plain network: " + architecture_names())
       .value("size", "side of its pictures, or HIGH,WIDE, where they are not those of the published network")
@@ -34,7 +36,10 @@ void declare(Options& options) {
       .value("prefix", "take the tensors whose names begin with this, cut off")
       .value("mean", "of the input's channels, pixels being 0 ... 1: 0.485,0.456,0.406")
       .value("stddev", "of the input's channels: 0.229,0.224,0.225")
+      .value("order", "in which the network takes colours: rgb or bgr", "rgb")
       .value("classes", "names separated by commas, or a file with one a line")
+      .value("input", "ONNX: the shape of one input, 3,112,112, where the file leaves it open")
+      .value("output", "ONNX: which output, where there are several")
       .value("conv-layer", "soc, permuted_soc, gs_soc, gs_soc_accelerated or lpr_soc")
       .value("groups", "4, or 4,1 for two exponentials")
       .value("activation", "minmax, minmax_permuted or maxmin")
@@ -90,11 +95,53 @@ Shape picture_size(const std::string& architecture, const std::string& text) {
   return {known.rank() == 3 ? known[0] : 3, sides.front(), sides.back()};
 }
 
-io::StateImportOptions plain_options(const Options& options) {
-  for (const char* name :
-       {"conv-layer", "groups", "activation", "paired", "init-channels", "block-size", "num-classes"}) {
-    if (options.given(name)) throw UsageError(fmt::format("--{} is for networks of the GS paper's code", name));
+constexpr std::initializer_list<const char*> kGsOptions = {"conv-layer",    "groups",     "activation", "paired",
+                                                           "init-channels", "block-size", "num-classes"};
+
+void refuse(const Options& options, std::initializer_list<const char*> names, const char* place) {
+  for (const char* name : names) {
+    if (options.given(name)) throw UsageError(fmt::format("--{} is for {}", name, place));
   }
+}
+
+Shape parse_shape(const std::string& text) {
+  std::vector<int64_t> extents;
+  for (const std::string& part : split(text, ',')) {
+    const double extent = parse_number(part);
+    if (extent < 1 || extent > 65'536 || extent != std::floor(extent)) {
+      throw UsageError(fmt::format("--input must be extents from 1 to 65536 like 3,112,112, got '{}'", text));
+    }
+    extents.push_back(static_cast<int64_t>(extent));
+  }
+  if (extents.size() != 1 && extents.size() != 3) throw UsageError("--input must be C,H,W or C");
+  return Shape(std::span<const int64_t>(extents));
+}
+
+io::OnnxImportOptions onnx_options(const Options& options) {
+  refuse(options, kGsOptions, "networks of the GS paper's code");
+  refuse(options, {"architecture", "network", "prefix", "size"}, "state dicts");
+  io::OnnxImportOptions wanted;
+  if (options.given("mean")) wanted.mean = numbers(options, "mean");
+  if (options.given("stddev")) wanted.stddev = numbers(options, "stddev");
+  if (options.given("input")) wanted.input = parse_shape(options.text("input"));
+  wanted.output = options.text("output");
+  wanted.class_names = class_names(options.text("classes"));
+  return wanted;
+}
+
+/// Says what the model file holds, and what nobody said.
+void report(const Model& model, const Options& options, bool onnx) {
+  fmt::print("{} layers, {} {}: {}\n", model.graph->nodes().size(), model.graph->output().numel(),
+             model.info.class_names.empty() ? "numbers of an embedding" : "logits", options.text("out"));
+  if (!onnx || (options.given("mean") && options.given("stddev"))) return;
+  fmt::print("normalisation: mean {}, stddev {}{}\n", fmt::join(model.info.mean, ","),
+             fmt::join(model.info.stddev, ","),
+             options.given("mean") || options.given("stddev") ? "" : " (not given; pixels are 0 ... 1)");
+}
+
+io::StateImportOptions plain_options(const Options& options) {
+  refuse(options, kGsOptions, "networks of the GS paper's code");
+  refuse(options, {"input", "output"}, "ONNX files");
   io::StateImportOptions wanted;
   wanted.architecture = options.text("architecture");
   if (options.given("network")) {
@@ -111,11 +158,17 @@ io::StateImportOptions plain_options(const Options& options) {
   wanted.mean = numbers(options, "mean");
   wanted.stddev = numbers(options, "stddev");
   wanted.class_names = class_names(options.text("classes"));
+  try {
+    wanted.order = io::channel_order(options.text("order"));
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
   return wanted;
 }
 
 io::GsImportOptions gs_options(const Options& options) {
-  for (const char* name : {"mean", "stddev", "classes", "size"}) {
+  refuse(options, {"input", "output"}, "ONNX files");
+  for (const char* name : {"mean", "stddev", "order", "classes", "size"}) {
     if (options.given(name)) throw UsageError(fmt::format("--{} needs --architecture or --network", name));
   }
   io::GsImportOptions wanted;
@@ -142,19 +195,26 @@ io::GsImportOptions gs_options(const Options& options) {
 }  // namespace
 
 int import_command(const std::vector<std::string>& arguments) {
-  Options options("import STATE --out MODEL",
-                  "Makes a model file of a state dict: safetensors or a PyTorch file, in which nothing is executed.\n"
-                  "A network of plain layers is named by --architecture or described by --network, with --mean and\n"
-                  "--stddev. Otherwise the state dict is one of the Group-and-Shuffle paper's public code; its\n"
-                  "settings come from the file's metadata, or from the options, which win.");
+  Options options("import FILE --out MODEL",
+                  "Makes a model file of an ONNX file, or of a state dict: safetensors or a PyTorch file, in which\n"
+                  "nothing is executed. Of a state dict, a network of plain layers is named by --architecture or\n"
+                  "described by --network, with --mean and --stddev. Otherwise the state dict is one of the\n"
+                  "Group-and-Shuffle paper's public code; its settings come from the file's metadata, or from the\n"
+                  "options, which win.");
   declare(options);
   if (!options.parse(arguments)) return 0;
   if (!options.given("out")) throw UsageError("import needs --out MODEL");
+  const std::string file = options.text("FILE"), prefix = options.text("prefix");
+  const std::unique_ptr<Backend> backend = make_backend(options.backend());
+  if (io::is_onnx_file(file)) {
+    const Model model = io::import_onnx(file, onnx_options(options), *backend);
+    io::save_model(options.text("out"), model);
+    report(model, options, true);
+    return 0;
+  }
   const bool plain = options.given("architecture") || options.given("network");
   const auto plain_wanted = plain ? std::optional(plain_options(options)) : std::nullopt;
   const auto gs_wanted = plain ? std::nullopt : std::optional(gs_options(options));
-  const std::unique_ptr<Backend> backend = make_backend(options.backend());
-  const std::string file = options.text("STATE"), prefix = options.text("prefix");
   const io::TensorFile state = io::read_tensors(file);
   try {
     const auto gs_state = [&] {
@@ -165,8 +225,7 @@ int import_command(const std::vector<std::string>& arguments) {
     const Model model =
         plain ? io::import_state(state, *plain_wanted, *backend) : io::import_gs(gs_state(), *gs_wanted, *backend);
     io::save_model(options.text("out"), model);
-    fmt::print("{} layers, {} {}: {}\n", model.graph->nodes().size(), model.graph->output().numel(),
-               model.info.class_names.empty() ? "numbers of an embedding" : "logits", options.text("out"));
+    report(model, options, false);
   } catch (const UsageError&) {
     throw;
   } catch (const Error& error) {

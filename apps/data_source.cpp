@@ -6,6 +6,7 @@
 
 #include "apps/command.h"
 #include "data/corruption.h"
+#include "data/tolerant.h"
 
 namespace gsnet::apps {
 
@@ -39,6 +40,10 @@ std::shared_ptr<const data::Dataset> open_corrupted(std::shared_ptr<const data::
     }
   }
   return clean;
+}
+
+std::shared_ptr<const data::Dataset> in_order(std::shared_ptr<const data::Dataset> dataset, const Model& model) {
+  return model.info.order == ChannelOrder::bgr ? data::reversed_channels(std::move(dataset)) : dataset;
 }
 
 data::Split parse_split(const std::string& text) {

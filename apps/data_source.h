@@ -5,6 +5,7 @@
 #include <string>
 
 #include "data/loader.h"
+#include "layers/model.h"
 
 namespace gsnet::apps {
 
@@ -20,6 +21,9 @@ data::Normalisation usual_normalisation(const data::Dataset& dataset);
 /// they are where it is empty. Throws UsageError.
 std::shared_ptr<const data::Dataset> open_corrupted(std::shared_ptr<const data::Dataset> clean, const std::string& name,
                                                     uint64_t seed = 0);
+
+/// The pictures as the model takes them: in its order of channels.
+std::shared_ptr<const data::Dataset> in_order(std::shared_ptr<const data::Dataset> dataset, const Model& model);
 
 data::Split parse_split(const std::string& text);
 

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 
+#include "apps/data_source.h"
 #include "core/error.h"
 #include "train/trainer.h"
 
@@ -49,6 +50,7 @@ std::vector<Outcome> evaluate(const Model& model, std::shared_ptr<const data::Da
     dataset = data::subset(dataset, first);
   }
   const int64_t total = dataset->size();
+  dataset = in_order(dataset, model);
   const MarginGeometry geometry(*model.graph);
   const UpperBound scale = input_scale(model.info.stddev);
   std::optional<RoundingModel> rounding;

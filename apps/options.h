@@ -13,7 +13,7 @@ namespace gsnet::apps {
 /// What --data takes, for the help of every command that has it.
 inline constexpr const char* kDataHelp =
     "data set: a folder of CIFAR-10/100 binaries or one .bin of them; IDX files, .gz or not (MNIST and kin); a folder "
-    "or tar(.gz) of pictures, one folder a class; or glyphs, the embedded set";
+    "or tar(.gz) of pictures, one folder a class; a .rec of RecordIO; or glyphs, the embedded set";
 
 /// Declares a command's arguments, then reads them. Wrong use throws UsageError with one line.
 class Options {

@@ -5,7 +5,7 @@ if(GSNET_APPS)
   install(TARGETS gsnet_command)
 endif()
 install(DIRECTORY lib/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gsnet FILES_MATCHING PATTERN "*.h"
-        PATTERN "json_text.h" EXCLUDE
+        PATTERN "json_text.h" EXCLUDE PATTERN "io/onnx" EXCLUDE PATTERN "io/no_onnx" EXCLUDE
         PATTERN "backend/host" EXCLUDE PATTERN "backend/reference" EXCLUDE PATTERN "backend/cpu" EXCLUDE
         PATTERN "backend/check" EXCLUDE PATTERN "backend/cuda" EXCLUDE PATTERN "backend/no_cuda" EXCLUDE)
 install(FILES data/dataset.h data/loader.h data/fetch.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gsnet/data)
@@ -17,5 +17,5 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/gsnet-config.cmake.in
                               INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/gsnet)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/gsnet-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/gsnet-config.cmake ${PROJECT_BINARY_DIR}/gsnet-config-version.cmake
-              ${PROJECT_SOURCE_DIR}/cmake/FindOneDNN.cmake
+              ${PROJECT_SOURCE_DIR}/cmake/FindOneDNN.cmake ${PROJECT_SOURCE_DIR}/cmake/FindOnnxProto.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/gsnet)

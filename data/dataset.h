@@ -61,7 +61,8 @@ struct OpenSpec {
 /// Opens what lies at `path` and says in the error what was looked for:
 ///   a folder with data_batch_1.bin … or test_batch*.bin (CIFAR-10), train.bin or test.bin (CIFAR-100, fine labels),
 ///   *-images-idx3-ubyte[.gz] with labels beside (IDX; also Fashion-MNIST), class folders of pictures (PNG, JPEG,
-///   BMP, PPM, PGM; below train/ or test/ (val/) where there are such), a tar or tar.gz of the same, or one such file.
+///   BMP, PPM, PGM; below train/ or test/ (val/) where there are such), a tar or tar.gz of the same, or one such file;
+///   a .rec of RecordIO with its .idx beside or none, where classes are the labels that occur, in ascending order.
 /// Where folders of pictures name no parts, both splits are all of them: use hold_out. A .bin or IDX file that is named
 /// itself is opened whatever the split. Class names come from batches.meta.txt, fine_label_names.txt, class_names.txt
 /// (IDX) or the folders. Every size is checked before anything is allocated; a truncated or oversized file is an Error

@@ -9,11 +9,6 @@
 #include "core/error.h"
 
 namespace gsnet::data {
-namespace {
-
-constexpr int64_t kTextLimit = 1 << 20;
-
-}  // namespace
 
 int64_t file_bytes(const std::filesystem::path& path) {
   std::error_code failure;
@@ -37,8 +32,8 @@ std::vector<uint8_t> read_file(const std::filesystem::path& path, int64_t limit)
   return content;
 }
 
-std::vector<std::string> read_lines(const std::filesystem::path& path) {
-  const std::vector<uint8_t> content = read_file(path, kTextLimit);
+std::vector<std::string> read_lines(const std::filesystem::path& path, int64_t limit) {
+  const std::vector<uint8_t> content = read_file(path, limit);
   std::vector<std::string> lines;
   for (auto at = content.begin(); at != content.end();) {
     const auto end = std::find(at, content.end(), uint8_t{'\n'});

@@ -24,6 +24,10 @@ DatasetHandle open_cifar100(const std::filesystem::path& path, const OpenSpec& s
 bool is_idx(const std::filesystem::path& path);
 DatasetHandle open_idx(const std::filesystem::path& path, const OpenSpec& spec);
 
+/// A file *.rec: RecordIO as MXNet and insightface pack pictures, with its *.idx beside, or none.
+bool is_record_io(const std::filesystem::path& path);
+DatasetHandle open_record_io(const std::filesystem::path& path, const OpenSpec& spec);
+
 /// A file *.tar, *.tar.gz or *.tgz with class folders of pictures.
 bool is_picture_tar(const std::filesystem::path& path);
 DatasetHandle open_picture_tar(const std::filesystem::path& path, const OpenSpec& spec);

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -60,15 +61,26 @@ bool is_picture_folder(const fs::path& path) {
   return !for_each_picture(path, "", 0, [](const std::string& picture) { return picture.find('/') == picture.npos; });
 }
 
-DatasetHandle open_picture_folder(const fs::path& path, const OpenSpec& spec) {
-  require_decoder(path.string());
+std::vector<std::string> picture_paths(const fs::path& folder) {
   std::vector<std::string> paths;
-  for_each_picture(path, "", 0, [&](const std::string& picture) {
+  for_each_picture(folder, "", 0, [&](const std::string& picture) {
     paths.push_back(picture);
     return true;
   });
-  PictureCatalogue catalogue = arrange_pictures(paths, spec.split, path.string());
-  return make_picture_set(std::make_unique<FolderPictures>(path, std::move(paths)), std::move(catalogue), spec.side);
+  std::ranges::sort(paths);
+  return paths;
+}
+
+FoundPictures find_folder_pictures(const fs::path& folder) {
+  require_decoder(folder.string());
+  std::vector<std::string> paths = picture_paths(folder);
+  return {std::make_unique<FolderPictures>(folder, paths), paths};
+}
+
+DatasetHandle open_picture_folder(const fs::path& path, const OpenSpec& spec) {
+  FoundPictures found = find_folder_pictures(path);
+  PictureCatalogue catalogue = arrange_pictures(found.paths, spec.split, path.string());
+  return make_picture_set(std::move(found.encoded), std::move(catalogue), spec.side);
 }
 
 }  // namespace gsnet::data

@@ -40,6 +40,20 @@ class EncodedPictures {
   virtual std::span<const uint8_t> bytes(size_t i, std::vector<uint8_t>& scratch) const = 0;
 };
 
+/// Paths of all pictures below a folder, relative to it, sorted. Throws Error for a folder that cannot be listed.
+std::vector<std::string> picture_paths(const std::filesystem::path& folder);
+/// Pictures with their paths in the folder or archive, by number; sorted by path.
+struct FoundPictures {
+  std::unique_ptr<const EncodedPictures> encoded;
+  std::vector<std::string> paths;
+};
+/// Every picture below a folder, or in a tar archive (held in memory, encoded). Throws Error for what cannot be read,
+/// and in a build without OpenCV.
+FoundPictures find_folder_pictures(const std::filesystem::path& folder);
+FoundPictures find_tar_pictures(const std::filesystem::path& archive);
+/// Of either.
+FoundPictures find_pictures(const std::filesystem::path& path);
+
 /// `entries` index `encoded`; side as in OpenSpec.
 DatasetHandle make_picture_set(std::unique_ptr<const EncodedPictures> encoded, PictureCatalogue catalogue, int side);
 

@@ -1,5 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <numeric>
+#include <string_view>
 #include <utility>
 
 #include "core/error.h"
@@ -33,6 +36,21 @@ class TarPictures final : public EncodedPictures {
 
   const std::vector<std::string>& members() const { return members_; }
 
+  /// By path.
+  void sort() {
+    std::vector<size_t> order(members_.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::ranges::sort(order, {}, [&](size_t i) { return std::string_view(members_[i]); });
+    std::vector<std::string> members;
+    std::vector<std::vector<uint8_t>> encoded;
+    for (const size_t i : order) {
+      members.push_back(std::move(members_[i]));
+      encoded.push_back(std::move(encoded_[i]));
+    }
+    members_ = std::move(members);
+    encoded_ = std::move(encoded);
+  }
+
   /// Lets go of the bytes of pictures that no entry names.
   void keep_only(const std::vector<PictureEntry>& entries) {
     std::vector<bool> named(encoded_.size(), false);
@@ -56,6 +74,22 @@ class TarPictures final : public EncodedPictures {
 bool is_picture_tar(const fs::path& path) {
   const std::string name = lower_case(path.filename().string());
   return fs::is_regular_file(path) && (name.ends_with(".tar") || name.ends_with(".tar.gz") || name.ends_with(".tgz"));
+}
+
+FoundPictures find_tar_pictures(const fs::path& archive) {
+  require_decoder(archive.string());
+  auto pictures = std::make_unique<TarPictures>(archive);
+  pictures->sort();
+  std::vector<std::string> paths = pictures->members();
+  return {std::move(pictures), std::move(paths)};
+}
+
+FoundPictures find_pictures(const fs::path& path) {
+  if (fs::is_directory(path)) return find_folder_pictures(path);
+  GSNET_CHECK(is_picture_tar(path),
+              fmt::format("{}: expected a folder, or a .tar, .tar.gz or .tgz, of pictures; found {}", path.string(),
+                          fs::exists(path) ? "something else" : "nothing"));
+  return find_tar_pictures(path);
 }
 
 DatasetHandle open_picture_tar(const fs::path& path, const OpenSpec& spec) {

@@ -93,6 +93,8 @@ Var permute(const Var& x, std::span<const int64_t> axes);
 Var reshape_samples(const Var& x, const Shape& sample);
 /// The same elements under another shape; row-major tensors only.
 Var reshape(const Var& x, const Shape& shape);
+/// Rows `index` (M) i32, on the machine, of x (R, C).
+Var gather_rows(const Var& x, const Tensor& index);
 
 // Pooling, reductions, losses ------------------------------------------------------------------------------------
 
@@ -105,6 +107,10 @@ Var sum(const Var& x);
 Var mean(const Var& x);
 /// (N) losses of logits (N, K). Saves the softmax.
 Var cross_entropy(const Var& z, const Tensor& labels, const CrossEntropySpec& spec);
+/// (N) losses of cosines z (N, K) with a margin on the true class: raise, lower (N), constants, on the machine. Saves
+/// the softmax.
+Var margin_softmax(const Var& z, const Tensor& labels, const Tensor& raise, const Tensor& lower,
+                   const MarginSoftmaxSpec& spec);
 /// (N) margins z_y - max of the others. Saves who the rival was.
 Var margin(const Var& z, const Tensor& labels);
 

@@ -85,6 +85,21 @@ Var reshape(const Var& x, const Shape& shape) {
                         [xs](GradSink& sink, const Tensor& dy) { sink.give(0, dy.view(xs)); });
 }
 
+Var gather_rows(const Var& x, const Tensor& index) {
+  Backend& backend = x.tape->backend();
+  const Shape xs = x.shape();
+  GSNET_CHECK(xs.rank() == 2 && index.shape().rank() == 1 && index.dtype() == DType::i32,
+              fmt::format("[gather_rows] needs x (R, C) and an index (M) i32, got {} and {} {}", to_string(xs),
+                          to_string(index.shape()), to_string(index.dtype())));
+  Tensor y = backend.empty({index.shape()[0], xs[1]});
+  backend.gather_rows(x.value, index, y);
+  return x.tape->record("gather_rows", y, {&x}, [&backend, xs, index](GradSink& sink, const Tensor& dy) {
+    Tensor dx = backend.empty(xs);
+    backend.scatter_rows(dy, index, dx);
+    sink.give(0, dx);
+  });
+}
+
 Var pool(const Var& x, const PoolSpec& spec) {
   Backend& backend = x.tape->backend();
   Tensor y = backend.empty(pool_shape(x.shape(), spec), Layout::channels_last);
@@ -150,6 +165,28 @@ Var cross_entropy(const Var& z, const Tensor& labels, const CrossEntropySpec& sp
     backend.cross_entropy_backward(p, labels, dloss, dz);
     sink.give(0, dz);
   });
+}
+
+Var margin_softmax(const Var& z, const Tensor& labels, const Tensor& raise, const Tensor& lower,
+                   const MarginSoftmaxSpec& spec) {
+  Backend& backend = z.tape->backend();
+  check_logits("margin_softmax", z, labels);
+  const Shape samples = {z.shape()[0]};
+  GSNET_CHECK(raise.shape() == samples && lower.shape() == samples,
+              fmt::format("[margin_softmax] {} samples need as many margins, got {} and {}", samples[0],
+                          to_string(raise.shape()), to_string(lower.shape())));
+  GSNET_CHECK(spec.scale > 0 && spec.multiply >= 1,
+              fmt::format("[margin_softmax] the scale must be positive and the factor of the angle at least 1, got {} "
+                          "and {}",
+                          spec.scale, spec.multiply));
+  Tensor loss = backend.empty(samples), slope = backend.empty(samples), p = backend.empty(z.shape());
+  backend.margin_softmax(spec, z.value, labels, raise, lower, loss, p, slope);
+  return z.tape->record("margin_softmax", loss, {&z},
+                        [&backend, spec, p, slope, labels](GradSink& sink, const Tensor& dloss) {
+                          Tensor dz = backend.empty_like(p);
+                          backend.margin_softmax_backward(spec, p, slope, labels, dloss, dz);
+                          sink.give(0, dz);
+                        });
 }
 
 Var margin(const Var& z, const Tensor& labels) {

@@ -1,4 +1,4 @@
-// Moving channels and pixels without arithmetic. x of rank 2 or 4, channels-last in memory.
+// Moving channels, pixels and rows without arithmetic. x of rank 2 or 4, channels-last in memory.
 #pragma once
 
 #include <array>
@@ -58,6 +58,10 @@ class ChannelKernels {
   virtual void permute(std::span<const int64_t> axes, const Tensor& x, Tensor& y) = 0;
   /// Between memory layouts of rank-4 tensors.
   virtual void convert_layout(const Tensor& x, Tensor& y) = 0;
+  /// y (M, C) = rows of x (R, C): y[i] = x[index[i]]. index (M) i32, each in [0, R), else Error.
+  virtual void gather_rows(const Tensor& x, const Tensor& index, Tensor& y) = 0;
+  /// Its adjoint: dx (R, C) is 0 but for dx[index[i]], the sum of the dy[i] (M, C) that go there, in order of i.
+  virtual void scatter_rows(const Tensor& dy, const Tensor& index, Tensor& dx) = 0;
 };
 
 }  // namespace gsnet

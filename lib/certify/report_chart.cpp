@@ -63,19 +63,24 @@ std::string y_axis(const Plot& plot, const std::vector<double>& values, std::str
                    (plot.y.from + plot.y.to) / 2, title);
 }
 
+std::string x_axis(const Plot& plot, const std::vector<double>& values, const std::vector<std::string>& labels,
+                   std::string_view title) {
+  std::string out = line(plot.x.from, plot.y.from, plot.x.to, plot.y.from, "axis");
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double x = plot.x(values[i]);
+    out += line(x, plot.y.from, x, plot.y.from + 5, "axis");
+    out += text(x, plot.y.from + 22, "middle", labels[i]);
+  }
+  return out + fmt::format("<text class=\"title\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
+                           (plot.x.from + plot.x.to) / 2, plot.y.from + 46, title);
+}
+
 std::string radius_axis(const Plot& plot) {
   const std::vector<double> values = ticks(plot.x.low, plot.x.high, 8);
   const double step = values.size() > 1 ? values[1] - values[0] : 1;
-  std::string out = line(plot.x.from, plot.y.from, plot.x.to, plot.y.from, "axis");
-  for (const double value : values) {
-    const double x = plot.x(value);
-    out += line(x, plot.y.from, x, plot.y.from + 5, "axis");
-    out += text(x, plot.y.from + 22, "middle", tick_label(value, step));
-  }
-  return out + fmt::format(
-                   "<text class=\"title\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">"
-                   "radius, L2 norm of the change, pixels in [0, 1]</text>\n",
-                   (plot.x.from + plot.x.to) / 2, plot.y.from + 46);
+  std::vector<std::string> labels;
+  for (const double value : values) labels.push_back(tick_label(value, step));
+  return x_axis(plot, values, labels, "radius, L2 norm of the change, pixels in [0, 1]");
 }
 
 std::string radius_axis_255(const Plot& plot) {

@@ -38,6 +38,10 @@ double radius_limit(const CertificationReport& report);
 std::string y_axis(const Plot& plot, const std::vector<double>& values, std::string (*label)(double),
                    std::string_view title);
 
+/// The axis at the bottom, a mark and a label a value.
+std::string x_axis(const Plot& plot, const std::vector<double>& values, const std::vector<std::string>& labels,
+                   std::string_view title);
+
 /// The axis of radii at the bottom: L2 norm, pixels in [0, 1].
 std::string radius_axis(const Plot& plot);
 

@@ -91,7 +91,7 @@ std::string layer_section(const CertificationReport& report) {
 }
 
 std::string settings_section(const CertificationReport& report) {
-  return report.settings.empty() ? "" : "<h2>Settings</h2>\n" + settings_table(report);
+  return report.settings.empty() ? "" : "<h2>Settings</h2>\n" + settings_table(report.settings);
 }
 
 constexpr const char* kMeaning =

@@ -47,15 +47,14 @@ void check(const Thumbnail& picture) {
                           picture.height, picture.width, picture.channels, kLargestSide, picture.pixels.size()));
 }
 
-/// Small pictures grow by a whole factor with hard edges, large ones shrink smoothly.
+}  // namespace
+
 std::string image(const Thumbnail& picture, std::string_view description) {
   const bool small = picture.width <= kShownWidth;
   const int width = small ? kShownWidth / picture.width * picture.width : kShownWidth;
   return fmt::format(R"(<img class="{}" style="width:{}px" alt="{}" src="data:image/bmp;base64,{}">)",
                      small ? "pixels" : "photo", width, description, base64(bitmap(picture)));
 }
-
-}  // namespace
 
 std::string base64(std::span<const uint8_t> bytes) {
   constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -102,9 +102,9 @@ std::string layer_table(const CertificationReport& report) {
   return table("layers", kHead, rows, report.layers.size());
 }
 
-std::string settings_table(const CertificationReport& report) {
+std::string settings_table(const std::vector<std::pair<std::string, std::string>>& settings) {
   std::string rows;
-  for (const auto& [name, value] : report.settings) {
+  for (const auto& [name, value] : settings) {
     rows += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escaped(name), escaped(value));
   }
   return table("settings", "<th>setting</th><th>value</th>", rows, 0);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "certify/report.h"
 
@@ -17,6 +19,6 @@ std::string class_table(const CertificationReport& report, const CertificationSu
 std::string radius_table(const CertificationReport& report, const CertificationSummary& summary);
 
 std::string layer_table(const CertificationReport& report);
-std::string settings_table(const CertificationReport& report);
+std::string settings_table(const std::vector<std::pair<std::string, std::string>>& settings);
 
 }  // namespace gsnet::report

@@ -124,6 +124,7 @@ Model imported(const TensorFile& file, const StateImportOptions& options, Backen
   check_sizes(model.info.description, state);
   model.info.mean = a_channel(options.mean, model.info.description.input);
   model.info.stddev = a_channel(options.stddev, model.info.description.input);
+  model.info.order = options.order;
   model.info.provenance = {{"source", "state dict of a network of plain layers"}};
   if (!options.architecture.empty()) model.info.provenance["architecture"] = options.architecture;
   model_metadata(model.info);  // checks the normalisation

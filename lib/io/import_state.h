@@ -24,6 +24,7 @@ struct StateImportOptions {
   std::vector<double> mean = {}, stddev = {};  ///< one for all channels or one a channel; as ModelInfo's
   /// "0", "1", … when there are none; none for an architecture that gives embeddings.
   std::vector<std::string> class_names = {};
+  ChannelOrder order = ChannelOrder::rgb;  ///< in which the network takes colours
 };
 
 /// The tensors under a prefix without it, as StateImportOptions says, and without "module." where all have it (as

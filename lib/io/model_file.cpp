@@ -34,6 +34,12 @@ void check_normalisation(const ModelInfo& info) {
   }
 }
 
+void check_order(const ModelInfo& info) {
+  const Shape& input = info.description.input;
+  GSNET_CHECK(info.order == ChannelOrder::rgb || (input.rank() == 3 && input[0] == 3),
+              fmt::format("blue can come first in three channels only, the input is {}", to_string(input)));
+}
+
 const std::string& text_of(const std::map<std::string, std::string>& metadata, const std::string& key) {
   const auto found = metadata.find(key);
   GSNET_CHECK(found != metadata.end(), fmt::format("the metadata has no '{}'", key));
@@ -107,14 +113,23 @@ Model load_checked(const TensorFile& file, Backend& backend) {
 
 }  // namespace
 
+ChannelOrder channel_order(const std::string& text) {
+  GSNET_CHECK(text == "rgb" || text == "bgr",
+              fmt::format("the order of channels is '{}', expected rgb or bgr", shown(text)));
+  return text == "bgr" ? ChannelOrder::bgr : ChannelOrder::rgb;
+}
+
 std::map<std::string, std::string> model_metadata(const ModelInfo& info) {
   check_normalisation(info);
-  return {{"gsnet.format", kFormat},
-          {"gsnet.description", to_json(info.description)},
-          {"gsnet.mean", dump_json(info.mean, "the means")},
-          {"gsnet.stddev", dump_json(info.stddev, "the deviations")},
-          {"gsnet.classes", dump_json(info.class_names, "the class names")},
-          {"gsnet.provenance", dump_json(info.provenance, "the provenance")}};
+  check_order(info);
+  std::map<std::string, std::string> metadata = {{"gsnet.format", kFormat},
+                                                 {"gsnet.description", to_json(info.description)},
+                                                 {"gsnet.mean", dump_json(info.mean, "the means")},
+                                                 {"gsnet.stddev", dump_json(info.stddev, "the deviations")},
+                                                 {"gsnet.classes", dump_json(info.class_names, "the class names")},
+                                                 {"gsnet.provenance", dump_json(info.provenance, "the provenance")}};
+  if (info.order == ChannelOrder::bgr) metadata["gsnet.order"] = "bgr";
+  return metadata;
 }
 
 ModelInfo model_info(const std::map<std::string, std::string>& metadata) {
@@ -128,6 +143,8 @@ ModelInfo model_info(const std::map<std::string, std::string>& metadata) {
   info.class_names = value_of<std::vector<std::string>>(metadata, "gsnet.classes", "a list of texts");
   info.provenance = value_of<std::map<std::string, std::string>>(metadata, "gsnet.provenance", "an object of texts");
   check_normalisation(info);
+  if (metadata.contains("gsnet.order")) info.order = channel_order(metadata.at("gsnet.order"));
+  check_order(info);
   return info;
 }
 

@@ -19,10 +19,14 @@ std::string to_json(const Description& description);
 Description description_from_json(const std::string& text);
 
 /// Metadata of a model file: "gsnet.format" ("1"), "gsnet.description", "gsnet.mean", "gsnet.stddev", "gsnet.classes",
-/// "gsnet.provenance" (JSON texts). Throws Error unless mean and stddev have one finite entry an input channel (or
-/// feature), stddev a positive one.
+/// "gsnet.provenance" (JSON texts), and "gsnet.order" ("rgb", "bgr"; rgb where there is none). Throws Error unless mean
+/// and stddev have one finite entry an input channel (or feature), stddev a positive one, and for another order than
+/// rgb of an input that has not three channels.
 std::map<std::string, std::string> model_metadata(const ModelInfo& info);
 ModelInfo model_info(const std::map<std::string, std::string>& metadata);
+
+/// "rgb" or "bgr". Throws Error for anything else.
+ChannelOrder channel_order(const std::string& text);
 
 /// Saves the graph's state (downloaded, f32; integers as they are) with its info, atomically.
 void save_model(const std::filesystem::path& path, const Model& model);

@@ -9,6 +9,7 @@
 
 #include "core/dtype.h"
 #include "core/shape.h"
+#include "core/text.h"
 
 namespace gsnet::io {
 
@@ -34,8 +35,5 @@ void check_coverage(const Header& header, uint64_t bytes);
 
 /// The text for entries in order, whose offsets are set, padded with blanks to a multiple of eight bytes.
 std::string format_header(const Header& header);
-
-/// A name for messages: at most 80 bytes, nothing that is not printable.
-std::string shown(std::string_view name);
 
 }  // namespace gsnet::io

@@ -9,7 +9,6 @@
 
 #include "core/error.h"
 #include "io/file.h"
-#include "io/pickle.h"
 #include "io/safetensors_header.h"
 #include "io/torch_tensors.h"
 #include "io/torch_zip.h"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "io/pickle.h"
+#include "core/pickle.h"
 #include "io/safetensors.h"
 
 namespace gsnet::io {

@@ -41,8 +41,8 @@ std::vector<Architecture> table() {
 }  // namespace
 
 std::span<const Architecture> architectures() {
-  static const std::vector<Architecture> kAll = table();
-  return kAll;
+  static const std::vector<Architecture> all = table();
+  return all;
 }
 
 const Architecture& find_architecture(std::string_view name) {

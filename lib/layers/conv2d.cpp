@@ -7,6 +7,7 @@
 #include "autograd/ops.h"
 #include "core/error.h"
 #include "layers/conv_bounds.h"
+#include "layers/emit.h"
 #include "layers/orthogonal/skew_weight.h"
 #include "layers/settings.h"
 
@@ -62,6 +63,14 @@ RoundingBound Conv2d::rounding(std::span<const Shape> x, const Arithmetic& arith
   const Shape y = output_shape(x[0]);
   const UpperBound bias = has_bias_ ? bias_norm(backend_.download(bias_.value), y[1] * y[2]) : UpperBound::proven(0);
   return product_rounding(arithmetic, w.numel() / w.shape()[0], conv_partial_norm_bound(w, spec_.groups), bias);
+}
+
+Emitter::Value Conv2d::emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape>) const {
+  Tape tape(backend_, {});
+  const Tensor w = emitted(backend_, weight_.use(tape).value);
+  if (!has_bias_) return emitter.conv2d(x[0], w, nullptr, spec_);
+  const Tensor bias = emitted(backend_, bias_.value);
+  return emitter.conv2d(x[0], w, &bias, spec_);
 }
 
 void Conv2d::visit(const std::string& path, Visitor& visitor) {

@@ -19,6 +19,8 @@ class Conv2d final : public UnaryModule {
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
   std::optional<WeightSite> weight_site() override { return WeightSite{&weight_, spec_.groups}; }
   void visit(const std::string& path, Visitor& visitor) override;
 

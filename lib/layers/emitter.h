@@ -2,8 +2,10 @@
 // (Module::emit).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "backend/channels.h"
 #include "backend/conv.h"
@@ -13,13 +15,17 @@
 
 namespace gsnet {
 
-/// Tensors that are handed over lie on the host in f32, row-major. A value has the batch as its first axis.
+/// Tensors that are handed over lie on the host in f32, row-major; one that is handed over twice may be stored once. A
+/// value has the batch as its first axis.
 class Emitter {
  public:
   /// Names what an operator made.
   using Value = int;
 
   virtual ~Emitter() = default;
+
+  /// What follows belongs to the layer of this path name; a graph calls it before each.
+  virtual void begin_layer(const std::string& name) { (void)name; }
 
   /// `bias` (Co) may be null.
   virtual Value conv2d(Value x, const Tensor& w, const Tensor* bias, const ConvSpec& spec) = 0;

@@ -86,6 +86,7 @@ Emitter::Value Graph::emit(Emitter& emitter, Emitter::Value x) const {
   return fold(x,
               [&](const Node& node, const std::vector<Emitter::Value>& in) {
                 const std::vector<Shape> shapes = input_shapes(node);
+                emitter.begin_layer(node.description.name);
                 try {
                   return node.module->emit(emitter, in, shapes);
                 } catch (const Error& error) {

@@ -7,6 +7,7 @@
 #include "autograd/ops.h"
 #include "core/error.h"
 #include "layers/bounds.h"
+#include "layers/emit.h"
 
 namespace gsnet {
 namespace {
@@ -64,6 +65,14 @@ RoundingBound Linear::rounding(std::span<const Shape> x, const Arithmetic& arith
   return product_rounding(arithmetic, x[0][0], norm, bias);
 }
 
+Emitter::Value Linear::emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape>) const {
+  Tape tape(backend_, {});
+  const Tensor w = emitted(backend_, weight_.use(tape).value);
+  if (!has_bias_) return emitter.linear(x[0], w, nullptr);
+  const Tensor bias = emitted(backend_, bias_.value);
+  return emitter.linear(x[0], w, &bias);
+}
+
 void Linear::visit(const std::string& path, Visitor& visitor) {
   weight_.visit(path + ".weight", visitor);
   if (has_bias_) visitor.parameter(path + ".bias", bias_);
@@ -92,6 +101,13 @@ LayerBound OrthogonalLinear::lipschitz(const Shape& x) const { return conv_->lip
 RoundingBound OrthogonalLinear::rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const {
   const std::vector<Shape> map = {{x[0][0], 1, 1}};
   return conv_->rounding(map, arithmetic);
+}
+
+Emitter::Value OrthogonalLinear::emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                                      std::span<const Shape>) const {
+  const Tensor w = conv_->emitted_matrix();
+  const std::optional<Tensor> bias = conv_->emitted_bias();
+  return emitter.linear(x[0], w, bias ? &*bias : nullptr);
 }
 
 void OrthogonalLinear::visit(const std::string& path, Visitor& visitor) { conv_->visit(path, visitor); }

@@ -22,6 +22,8 @@ class Linear final : public UnaryModule {
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
   std::optional<Tensor> matrix() const override;
   std::optional<WeightSite> weight_site() override { return WeightSite{&weight_, 1}; }
   void visit(const std::string& path, Visitor& visitor) override;
@@ -47,6 +49,8 @@ class OrthogonalLinear final : public UnaryModule {
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
   void visit(const std::string& path, Visitor& visitor) override;
 
  private:

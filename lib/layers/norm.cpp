@@ -7,6 +7,7 @@
 
 #include "autograd/ops.h"
 #include "core/error.h"
+#include "layers/emit.h"
 
 namespace gsnet {
 namespace {
@@ -92,6 +93,13 @@ RoundingBound BatchNorm::rounding(std::span<const Shape> x, const Arithmetic& ar
   const int64_t pixels = x[0].numel() / x[0][0];
   const UpperBound shift = bias_norm(backend_.download(evaluation_form(tape).shift.value), pixels);
   return product_rounding(arithmetic, 1, lipschitz(x[0]).value, shift);
+}
+
+Emitter::Value BatchNorm::emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape>) const {
+  Tape tape(backend_, {});
+  const Affine form = evaluation_form(tape);
+  const Tensor scale = emitted(backend_, form.scale.value), shift = emitted(backend_, form.shift.value);
+  return emitter.scale_shift(x[0], &scale, &shift);
 }
 
 void BatchNorm::visit(const std::string& path, Visitor& visitor) {

@@ -24,6 +24,8 @@ class BatchNorm final : public UnaryModule {
   LayerBound lipschitz(const Shape& x) const override;
   /// Of scale x + shift, both as executed.
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
   void visit(const std::string& path, Visitor& visitor) override;
 
  private:

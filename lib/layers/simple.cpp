@@ -8,6 +8,7 @@
 
 #include "autograd/ops.h"
 #include "core/error.h"
+#include "layers/emit.h"
 #include "layers/orthogonal/skew_weight.h"
 #include "layers/settings.h"
 
@@ -59,6 +60,10 @@ Var MaxMin::forward(Tape&, const Var& x) { return ops::maxmin(x, spec_); }
 
 Shape MaxMin::output_shape(const Shape& x) const { return even_channels(x); }
 
+Emitter::Value MaxMin::emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape>) const {
+  return emitter.maxmin(x[0], spec_);
+}
+
 GroupSort::GroupSort(const Attributes& attributes) : size_(attributes.integer("size", 2)) {
   attributes.allow_only({"size"});
   GSNET_CHECK(size_ >= 1, fmt::format("size must be at least 1, got {}", size_));
@@ -71,8 +76,12 @@ Shape GroupSort::output_shape(const Shape& x) const {
   return x;
 }
 
+Emitter::Value GroupSort::emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape>) const {
+  return emitter.group_sort(x[0], size_);
+}
+
 Householder::Householder(const Attributes& attributes, const BuildContext& context)
-    : pairing_(pairing_setting(attributes)) {
+    : backend_(context.backend), pairing_(pairing_setting(attributes)) {
   attributes.allow_only({"pairing"});
   angle_.value = draw_tensor(context.backend, context.key, {even_channels(context.inputs.at(0))[0] / 2},
                              [](Random&) { return std::numbers::pi / 2; });
@@ -93,7 +102,15 @@ RoundingBound Householder::rounding(std::span<const Shape>, const Arithmetic& ar
   return {rounding_factor(arithmetic, 32), UpperBound::proven(0x1p-120)};
 }
 
+Emitter::Value Householder::emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape>) const {
+  return emitter.householder(x[0], emitted(backend_, angle_.value), pairing_);
+}
+
 Var Relu::forward(Tape&, const Var& x) { return ops::relu(x); }
+
+Emitter::Value Relu::emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape>) const {
+  return emitter.unary(UnaryOp::relu, x[0]);
+}
 
 Pool::Pool(const Attributes& attributes) : global_(attributes.flag("global", false)) {
   attributes.allow_only({"kind", "kernel", "stride", "padding", "global", "count_pad"});
@@ -146,7 +163,15 @@ RoundingBound Pool::rounding(std::span<const Shape> x, const Arithmetic& arithme
           UpperBound::proven(outward(lost, 1e-12))};
 }
 
+Emitter::Value Pool::emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape> shapes) const {
+  return emitter.pool(x[0], at(shapes[0]), global_);
+}
+
 Var Flatten::forward(Tape&, const Var& x) { return ops::flatten(x); }
+
+Emitter::Value Flatten::emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape>) const {
+  return emitter.flatten(x[0]);
+}
 
 SpaceToDepth::SpaceToDepth(const Attributes& attributes) : block_(attributes.integer("block", 2)) {
   attributes.allow_only({"block"});
@@ -161,6 +186,10 @@ Shape SpaceToDepth::output_shape(const Shape& x) const {
   return {x[0] * block_ * block_, x[1] / block_, x[2] / block_};
 }
 
+Emitter::Value SpaceToDepth::emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape>) const {
+  return emitter.space_to_depth(x[0], block_);
+}
+
 PadChannels::PadChannels(const Attributes& attributes)
     : before_(attributes.integer("before", 0)), after_(attributes.integer("after", 0)) {
   attributes.allow_only({"before", "after"});
@@ -169,16 +198,22 @@ PadChannels::PadChannels(const Attributes& attributes)
               fmt::format("before and after must be 0 … {}, got {} and {}", kMost, before_, after_));
 }
 
-Var PadChannels::forward(Tape&, const Var& x) {
-  const int64_t channels = x.shape()[1];
+Var PadChannels::forward(Tape&, const Var& x) { return ops::map_channels(x, map(x.shape()[1])); }
+
+ChannelMap PadChannels::map(int64_t channels) const {
   std::vector<int32_t> source(static_cast<size_t>(before_ + channels + after_), -1);
   std::iota(source.begin() + before_, source.begin() + before_ + channels, 0);
-  return ops::map_channels(x, ChannelMap(channels, std::move(source)));
+  return {channels, std::move(source)};
 }
 
 Shape PadChannels::output_shape(const Shape& x) const {
   GSNET_CHECK(x.rank() == 3, fmt::format("needs an input (C, H, W), got {}", to_string(x)));
   return x.with(0, before_ + x[0] + after_);
+}
+
+Emitter::Value PadChannels::emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                                 std::span<const Shape> shapes) const {
+  return emitter.map_channels(x[0], map(shapes[0][0]));
 }
 
 Var Add::forward(Tape&, std::span<const Var> x) {
@@ -202,6 +237,12 @@ LayerBound Add::bound(std::span<const UpperBound> in, std::span<const Shape>) co
 
 RoundingBound Add::rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const {
   return {rounding_factor(arithmetic, static_cast<double>(x.size()) - 1)};
+}
+
+Emitter::Value Add::emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape>) const {
+  Emitter::Value sum = x[0];
+  for (const Emitter::Value more : x.subspan(1)) sum = emitter.binary(BinaryOp::add, sum, more);
+  return sum;
 }
 
 }  // namespace gsnet

@@ -17,6 +17,8 @@ class MaxMin final : public UnaryModule {
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "sorting"}; }
   /// Exact: numbers are moved and compared only.
   RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
 
  private:
   MaxMinSpec spec_;
@@ -33,6 +35,8 @@ class GroupSort final : public UnaryModule {
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "sorting"}; }
   /// Exact: numbers are moved and compared only.
   RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
 
  private:
   int64_t size_;
@@ -50,9 +54,12 @@ class Householder final : public UnaryModule {
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "reflections"}; }
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
   void visit(const std::string& path, Visitor& visitor) override;
 
  private:
+  Backend& backend_;
   Pairing pairing_;
   Parameter angle_;
 };
@@ -66,6 +73,8 @@ class Relu final : public UnaryModule {
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "slope"}; }
   /// Exact: numbers are moved and compared only.
   RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
 };
 
 /// Settings: kind ("average", "l2", "max"), kernel, stride (kernel), padding (an integer, [down, right] or [top, left,
@@ -80,6 +89,8 @@ class Pool final : public UnaryModule {
   Shape output_shape(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
 
  private:
   PoolSpec at(const Shape& x) const;
@@ -96,6 +107,8 @@ class Flatten final : public UnaryModule {
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "isometry"}; }
   /// Exact: numbers are moved and compared only.
   RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
 };
 
 class SpaceToDepth final : public UnaryModule {
@@ -108,6 +121,8 @@ class SpaceToDepth final : public UnaryModule {
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "isometry"}; }
   /// Exact: numbers are moved and compared only.
   RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
 
  private:
   int64_t block_;
@@ -125,8 +140,11 @@ class PadChannels final : public UnaryModule {
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "isometry"}; }
   /// Exact: numbers are moved and compared only.
   RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
 
  private:
+  ChannelMap map(int64_t channels) const;
   int64_t before_, after_;
 };
 
@@ -138,6 +156,8 @@ class Add final : public Module {
   Cost cost(std::span<const Shape>) const override { return {}; }
   LayerBound bound(std::span<const UpperBound> in, std::span<const Shape> x) const override;
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
 };
 
 }  // namespace gsnet

@@ -32,6 +32,14 @@ void positive(Backend& backend, Tensor& x) {
   x = backend.upload(host);
 }
 
+/// Cosines well inside (-1, 1), of both signs and away from 0.
+void cosines(Backend& backend, Tensor& x) {
+  spread(backend, x);
+  const Tensor host = with_dtype(backend.download(x), DType::f64);
+  for (double& value : host.host<double>()) value *= 0.45;
+  x = backend.upload(host);
+}
+
 std::function<void(Backend&, Tensor&)> scaled(double factor) {
   return [factor](Backend& backend, Tensor& x) {
     Tensor y = backend.empty_like(x);
@@ -297,6 +305,12 @@ void add_shapes(std::vector<OpCase>& cases) {
                      return ops::reshape(v[0], {2, 3, 4});
                    },
                    0});
+  cases.push_back({"gather_rows, one twice",
+                   {{{6, 5}}},
+                   [](Tape& tape, const std::vector<Var>& v) {
+                     return ops::gather_rows(v[0], tape.backend().upload(Tensor::of<int32_t>({4}, {5, 0, 2, 0})));
+                   },
+                   0});
   const auto pool = [&](const char* name, PoolSpec spec, int linear) {
     cases.push_back({name,
                      {{{2, 3, 6, 5}, kMap, spread}},
@@ -330,6 +344,18 @@ void add_losses(std::vector<OpCase>& cases) {
                        return ops::cross_entropy(v[0], tape.backend().upload(labels), spec);
                      }});
   }
+  const auto margin_softmax = [&](const char* name, MarginSoftmaxSpec spec, double raise, double lower) {
+    cases.push_back({name, {{{4, 5}, Layout::row_major, cosines}}, [=](Tape& tape, const std::vector<Var>& v) {
+                       Backend& on = tape.backend();
+                       const Tensor raised = on.upload(Tensor::of<double>({4}, {raise, raise, raise / 2, -raise}));
+                       const Tensor lowered = on.upload(Tensor::of<double>({4}, {lower, lower, 2 * lower, 0}));
+                       return ops::margin_softmax(v[0], on.upload(labels), raised, lowered, spec);
+                     }});
+  };
+  margin_softmax("margin_softmax, angle", {.scale = 8}, 0.5, 0);
+  margin_softmax("margin_softmax, cosine", {.scale = 8}, 0, 0.35);
+  margin_softmax("margin_softmax, easy", {.scale = 8, .easy = true}, 0.5, 0.1);
+  margin_softmax("margin_softmax, beyond pi", {.scale = 8, .multiply = 3}, 0.2, 0.1);
   cases.push_back({"margin", {{{4, 5}, Layout::row_major, spread}}, [=](Tape& tape, const std::vector<Var>& v) {
                      return ops::margin(v[0], tape.backend().upload(labels));
                    }});

@@ -78,6 +78,8 @@ class CheckBackend final : public Backend {
   void crop(const std::array<int64_t, 4>& sides, const Tensor& x, Tensor& y) override;
   void permute(std::span<const int64_t> axes, const Tensor& x, Tensor& y) override;
   void convert_layout(const Tensor& x, Tensor& y) override;
+  void gather_rows(const Tensor& x, const Tensor& index, Tensor& y) override;
+  void scatter_rows(const Tensor& dy, const Tensor& index, Tensor& dx) override;
   void pool(const PoolSpec& spec, const Tensor& x, Tensor& y) override;
   void pool_backward(const PoolSpec& spec, const Tensor& x, const Tensor& y, const Tensor& dy, Tensor& dx) override;
   void sum_to_channels(const Tensor& x, Tensor& y) override;
@@ -89,6 +91,10 @@ class CheckBackend final : public Backend {
   void cross_entropy_backward(const Tensor& p, const Tensor& labels, const Tensor& dloss, Tensor& dz) override;
   void margin(const Tensor& z, const Tensor& labels, Tensor& margin, Tensor& rival) override;
   void margin_backward(const Tensor& labels, const Tensor& rival, const Tensor& dmargin, Tensor& dz) override;
+  void margin_softmax(const MarginSoftmaxSpec& spec, const Tensor& z, const Tensor& labels, const Tensor& raise,
+                      const Tensor& lower, Tensor& loss, Tensor& p, Tensor& slope) override;
+  void margin_softmax_backward(const MarginSoftmaxSpec& spec, const Tensor& p, const Tensor& slope,
+                               const Tensor& labels, const Tensor& dloss, Tensor& dz) override;
   void sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Tensor& v) override;
   void adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w, Tensor& m, Tensor& v) override;
   void rotate(const RotationSpec& spec, const Tensor& x, const Tensor& q, Tensor& y) override;

@@ -227,6 +227,14 @@ void CheckBackend::convert_layout(const Tensor& x, Tensor& y) {
   both("convert_layout", [&](Backend& on, Arguments& the) { on.convert_layout(the.in(x), the.out(y)); });
 }
 
+void CheckBackend::gather_rows(const Tensor& x, const Tensor& index, Tensor& y) {
+  both("gather_rows", [&](Backend& on, Arguments& the) { on.gather_rows(the.in(x), the.in(index), the.out(y)); });
+}
+
+void CheckBackend::scatter_rows(const Tensor& dy, const Tensor& index, Tensor& dx) {
+  both("scatter_rows", [&](Backend& on, Arguments& the) { on.scatter_rows(the.in(dy), the.in(index), the.out(dx)); });
+}
+
 void CheckBackend::pool(const PoolSpec& spec, const Tensor& x, Tensor& y) {
   both("pool", [&](Backend& on, Arguments& the) { on.pool(spec, the.in(x), the.out(y)); });
 }
@@ -265,6 +273,21 @@ void CheckBackend::margin(const Tensor& z, const Tensor& labels, Tensor& margin,
 void CheckBackend::margin_backward(const Tensor& labels, const Tensor& rival, const Tensor& dmargin, Tensor& dz) {
   both("margin_backward", [&](Backend& on, Arguments& the) {
     on.margin_backward(the.in(labels), the.in(rival), the.in(dmargin), the.out(dz));
+  });
+}
+
+void CheckBackend::margin_softmax(const MarginSoftmaxSpec& spec, const Tensor& z, const Tensor& labels,
+                                  const Tensor& raise, const Tensor& lower, Tensor& loss, Tensor& p, Tensor& slope) {
+  both("margin_softmax", [&](Backend& on, Arguments& the) {
+    on.margin_softmax(spec, the.in(z), the.in(labels), the.in(raise), the.in(lower), the.out(loss), the.out(p),
+                      the.out(slope));
+  });
+}
+
+void CheckBackend::margin_softmax_backward(const MarginSoftmaxSpec& spec, const Tensor& p, const Tensor& slope,
+                                           const Tensor& labels, const Tensor& dloss, Tensor& dz) {
+  both("margin_softmax_backward", [&](Backend& on, Arguments& the) {
+    on.margin_softmax_backward(spec, the.in(p), the.in(slope), the.in(labels), the.in(dloss), the.out(dz));
   });
 }
 

@@ -1,10 +1,13 @@
-// Moving channels and pixels.
+// Moving channels, pixels and rows.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 
 #include "backend/host/host_backend.h"
 #include "backend/host/indexing.h"
 #include "backend/host/parallel.h"
+#include "core/error.h"
 
 namespace gsnet::host {
 
@@ -18,6 +21,12 @@ bool moves_pairs(const ChannelMap& map) {
     if (source[c] < 0 || source[c + 1] != source[c] + 1) return false;
   }
   return true;
+}
+
+void check_rows(std::span<const int32_t> index, int64_t rows) {
+  for (const int32_t row : index) {
+    GSNET_CHECK(row >= 0 && row < rows, fmt::format("[rows] row {} was asked for, there are {}", row, rows));
+  }
 }
 
 }  // namespace
@@ -168,6 +177,31 @@ template <class T>
 void HostChannels<T>::convert_layout(const Tensor& x, Tensor& y) {
   const Tensor converted = with_layout(x, y.layout());
   std::memcpy(y.raw(), converted.raw(), converted.bytes());
+}
+
+template <class T>
+void HostChannels<T>::gather_rows(const Tensor& x, const Tensor& index, Tensor& y) {
+  const int64_t rows = x.shape()[0], columns = x.shape()[1];
+  const std::span<const int32_t> from = index.host<int32_t>();
+  check_rows(from, rows);
+  parallel_for(this->threads(), std::ssize(from), columns, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      std::copy_n(x.data<T>() + from[static_cast<size_t>(i)] * columns, columns, y.data<T>() + i * columns);
+    }
+  });
+}
+
+template <class T>
+void HostChannels<T>::scatter_rows(const Tensor& dy, const Tensor& index, Tensor& dx) {
+  const int64_t rows = dx.shape()[0], columns = dx.shape()[1];
+  const std::span<const int32_t> to = index.host<int32_t>();
+  check_rows(to, rows);
+  std::ranges::fill(dx.host<T>(), T{0});
+  for (size_t i = 0; i < to.size(); ++i) {
+    const T* from = dy.data<T>() + static_cast<int64_t>(i) * columns;
+    T* sum = dx.data<T>() + to[i] * columns;
+    for (int64_t c = 0; c < columns; ++c) sum[c] += from[c];
+  }
 }
 
 template class HostChannels<float>;

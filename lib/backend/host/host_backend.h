@@ -141,6 +141,8 @@ class HostChannels : public HostActivations<T> {
   void crop(const std::array<int64_t, 4>& sides, const Tensor& x, Tensor& y) override;
   void permute(std::span<const int64_t> axes, const Tensor& x, Tensor& y) override;
   void convert_layout(const Tensor& x, Tensor& y) override;
+  void gather_rows(const Tensor& x, const Tensor& index, Tensor& y) override;
+  void scatter_rows(const Tensor& dy, const Tensor& index, Tensor& dx) override;
 };
 
 /// Pooling.
@@ -169,6 +171,10 @@ class HostTraining : public HostPool<T> {
   void cross_entropy_backward(const Tensor& p, const Tensor& labels, const Tensor& dloss, Tensor& dz) override;
   void margin(const Tensor& z, const Tensor& labels, Tensor& margin, Tensor& rival) override;
   void margin_backward(const Tensor& labels, const Tensor& rival, const Tensor& dmargin, Tensor& dz) override;
+  void margin_softmax(const MarginSoftmaxSpec& spec, const Tensor& z, const Tensor& labels, const Tensor& raise,
+                      const Tensor& lower, Tensor& loss, Tensor& p, Tensor& slope) override;
+  void margin_softmax_backward(const MarginSoftmaxSpec& spec, const Tensor& p, const Tensor& slope,
+                               const Tensor& labels, const Tensor& dloss, Tensor& dz) override;
 
   void sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Tensor& v) override;
   void adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w, Tensor& m, Tensor& v) override;

@@ -65,6 +65,13 @@ RoundingBound GroupShuffleConv::rounding(std::span<const Shape> x, const Arithme
                  mixing_->lipschitz(between[0]).value);
 }
 
+Emitter::Value GroupShuffleConv::emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                                      std::span<const Shape> shapes) const {
+  const Emitter::Value y = spatial_->emit(emitter, x, shapes);
+  const Shape between = spatial_->output_shape(shapes[0]);
+  return mixing_ ? mixing_->emit(emitter, {&y, 1}, {&between, 1}) : y;
+}
+
 void GroupShuffleConv::visit(const std::string& path, Visitor& visitor) {
   spatial_->visit(path + ".conv1", visitor);
   if (mixing_) mixing_->visit(path + ".conv2", visitor);

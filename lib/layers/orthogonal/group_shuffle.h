@@ -23,6 +23,8 @@ class GroupShuffleConv final : public UnaryModule {
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
   void visit(const std::string& path, Visitor& visitor) override;
 
  private:

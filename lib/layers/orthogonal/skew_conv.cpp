@@ -176,13 +176,13 @@ bool SkewConv::dense_pays(const TapeMode& mode, const Shape& x, const Var& k) {
 // With the pixels as channels, (N, C s s, 1, 1), the exponential is one 1x1 convolution.
 Var SkewConv::dense_exponential(const Var& x, const Var& k) {
   const int64_t side = x.shape()[2];
-  if (!dense_) dense_ = dense_matrix(k.value, side);
+  if (!dense_) dense_ = dense_matrix(k.value, fast_evaluate_series_, side);
   const Var flat = ops::space_to_depth(x, side);
   return ops::depth_to_space(ops::conv2d(flat, x.tape->input(dense_), nullptr, {.groups = spec_.groups}), side);
 }
 
 // Images of unit vectors through exp(-J) = exp(J)' are the matrix's rows.
-Tensor SkewConv::dense_matrix(const Tensor& k, int64_t side) {
+Tensor SkewConv::dense_matrix(const Tensor& k, const SeriesSpec& series, int64_t side) const {
   const int64_t channels = inner_ * side * side, rows = channels / spec_.groups;
   const Tensor units = Tensor::empty({rows, channels, 1, 1}, DType::f32, Layout::channels_last);
   std::memset(units.raw(), 0, units.bytes());
@@ -193,7 +193,7 @@ Tensor SkewConv::dense_matrix(const Tensor& k, int64_t side) {
   backend_.scale(-1, k, reversed);
   Tape tape(backend_, {.fast = true});
   const Var images = ops::depth_to_space(tape.input(backend_.upload(units)), side);
-  const Var mapped = ops::space_to_depth(ops::conv_exp(images, tape.input(reversed), fast_evaluate_series_), side);
+  const Var mapped = ops::space_to_depth(ops::conv_exp(images, tape.input(reversed), series), side);
   const Tensor from = backend_.download(mapped.value);
   const Tensor matrix = Tensor::empty({channels, rows, 1, 1}, from.dtype());
   const size_t bytes = from.bytes() / static_cast<size_t>(rows * spec_.groups);  // of one group's row

@@ -54,12 +54,19 @@ class SkewConv final : public UnaryModule {
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
+  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
+                      std::span<const Shape> shapes) const override;
   void visit(const std::string& path, Visitor& visitor) override;
 
   /// Channels of the square operator inside: the larger of input (after space-to-depth) and output.
   int64_t inner_channels() const { return inner_; }
   /// The kernel J is made of, as evaluation uses it: (C, C/g, k, k).
   Tensor evaluation_kernel() const;
+  /// A 1x1 kernel's whole layer in evaluation, without its bias: (out channels, in channels stride stride), whose
+  /// columns are ordered as by space-to-depth. On the host in f32.
+  Tensor emitted_matrix() const;
+  /// The same of the bias, nothing where there is none.
+  std::optional<Tensor> emitted_bias() const;
   /// |f(0)| for inputs of this shape: the norm of the bias as a map.
   UpperBound offset(const Shape& x) const;
 
@@ -70,7 +77,8 @@ class SkewConv final : public UnaryModule {
   bool dense_pays(const TapeMode& mode, const Shape& x, const Var& k);
   Var dense_exponential(const Var& x, const Var& k);
   /// exp(J) on maps of side x side, (C s s, C/g s s, 1, 1): channels in the order of space-to-depth.
-  Tensor dense_matrix(const Tensor& k, int64_t side);
+  Tensor dense_matrix(const Tensor& k, const SeriesSpec& series, int64_t side) const;
+  Emitter::Value emit_exponential(Emitter& emitter, Emitter::Value x, const Shape& map, const Tensor* bias) const;
   /// exp(K) of a 1 x 1 kernel as executed, on the host: (groups, m, m).
   Tensor executed_exponential(const Tensor& k) const;
   LayerBound operator_bound(const Tensor& k, const Shape& x) const;

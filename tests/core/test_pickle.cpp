@@ -2,11 +2,11 @@
 #include <catch2/catch.hpp>
 
 #include "core/error.h"
-#include "io/pickle.h"
-#include "io/pickle_opcodes.h"
+#include "core/pickle.h"
+#include "core/pickle_opcodes.h"
 #include "tests/io/torch_bytes.h"
 
-namespace gsnet::io {
+namespace gsnet {
 namespace {
 
 using Catch::Matchers::Contains;
@@ -25,7 +25,7 @@ PickleValue value(const std::string& body) {
 
 }  // namespace
 
-TEST_CASE("plain values of a pickle", "[torch]") {
+TEST_CASE("plain values of a pickle", "[pickle]") {
   CHECK(value("N").kind == Kind::none);
   CHECK(value("\x88").integer == 1);
   CHECK(value("K\xff").integer == 255);
@@ -69,7 +69,7 @@ TEST_CASE("plain values of a pickle", "[torch]") {
             .items.size() == 2);
 }
 
-TEST_CASE("a pickle that would run something is refused by name", "[torch]") {
+TEST_CASE("a pickle that would run something is refused by name", "[pickle]") {
   CHECK_THROWS_WITH(value(global("os", "system") + text("id") + "\x85R"),
                     Contains("os.system") && Contains("GLOBAL") && Contains("byte 2"));
   CHECK_THROWS_WITH(value(text("builtins") + text("eval") + "\x93"),
@@ -82,7 +82,19 @@ TEST_CASE("a pickle that would run something is refused by name", "[torch]") {
   CHECK_THROWS_WITH(value("\xff"), Contains("0xff"));
 }
 
-TEST_CASE("operands that do not fit are refused with their place", "[torch]") {
+TEST_CASE("what is set on an object is kept as its state", "[pickle]") {
+  const Pickle pickle = read(proto(global("torch", "Size") + ")R(K\x07K\x08tb"));
+  const PickleValue& call = pickle.at(pickle.root);
+  CHECK(call.kind == Kind::call);
+  REQUIRE(call.state != PickleValue::kNoState);
+  CHECK(pickle.at(call.state).items.size() == 2);
+  CHECK(value("]").state == PickleValue::kNoState);
+  CHECK_THROWS_WITH(value("]K\x01"
+                          "b"),
+                    Contains("expected a dict, got a list"));
+}
+
+TEST_CASE("operands that do not fit are refused with their place", "[pickle]") {
   CHECK_THROWS_WITH(value("X" + little(0xFFFFFFFF, 4) + "a"), Contains("4294967295 bytes, 2 are left"));
   CHECK_THROWS_WITH(value("\x8d" + little(UINT64_MAX, 8)), Contains("BINUNICODE8"));
   CHECK_THROWS_WITH(value("\x8b" + little(0x7FFFFFFF, 4)), Contains("LONG4"));
@@ -100,7 +112,7 @@ TEST_CASE("operands that do not fit are refused with their place", "[torch]") {
   CHECK_THROWS_WITH(read_pickle("N.", 2, kAllowed), Contains("byte 2"));
 }
 
-TEST_CASE("a small pickle cannot ask for much", "[torch]") {
+TEST_CASE("a small pickle cannot ask for much", "[pickle]") {
   CHECK_THROWS_WITH(value(std::string((1U << 20U) + 1, 'N')), Contains("more than 1048576 values"));
   CHECK_THROWS_WITH(value(std::string(5000, '(')), Contains("marks deeper"));
   CHECK_THROWS_WITH(value("N" + std::string(1U << 20U, '2')), Contains("stack deeper"));
@@ -112,10 +124,10 @@ TEST_CASE("a small pickle cannot ask for much", "[torch]") {
   CHECK_THROWS_WITH(value(calls), Contains("gives calls more than"));
 }
 
-TEST_CASE("opcode names", "[torch]") {
+TEST_CASE("opcode names", "[pickle]") {
   CHECK(opcode_name('R') == "REDUCE");
   CHECK(opcode_name(0x94) == "MEMOIZE");
   CHECK(opcode_name(0) == "0x00");
 }
 
-}  // namespace gsnet::io
+}  // namespace gsnet

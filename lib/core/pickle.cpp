@@ -1,4 +1,4 @@
-#include "io/pickle.h"
+#include "core/pickle.h"
 
 #include <fmt/format.h>
 
@@ -10,10 +10,10 @@
 #include <utility>
 
 #include "core/error.h"
-#include "io/pickle_opcodes.h"
-#include "io/safetensors_header.h"
+#include "core/pickle_opcodes.h"
+#include "core/text.h"
 
-namespace gsnet::io {
+namespace gsnet {
 namespace {
 
 using Kind = PickleValue::Kind;
@@ -157,7 +157,7 @@ void Machine::recall(uint64_t key) {
 
 void Machine::global(std::string name) {
   GSNET_CHECK(std::ranges::find(globals_, name) != globals_.end(),
-              fmt::format("names '{}', which a state dict does not need; nothing was run", shown(name)));
+              fmt::format("names '{}', which does not belong here; nothing was run", shown(name)));
   push({.kind = Kind::global, .text = std::move(name)});
 }
 
@@ -243,6 +243,7 @@ bool Machine::step_text(Opcode code) {
     case Opcode::bytes4:
       return counted(4, Kind::bytes);
     case Opcode::bytes8:
+    case Opcode::bytearray8:
       return counted(8, Kind::bytes);
     default:
       return false;
@@ -349,10 +350,11 @@ bool Machine::step_object(Opcode code) {
     case Opcode::reduce:
       reduce();
       return true;
-    case Opcode::build:  // attributes: no tensor depends on them
-      pop();
-      top({Kind::dict, Kind::call});
+    case Opcode::build: {
+      const Id state = pop();
+      top({Kind::dict, Kind::call}).state = state;
       return true;
+    }
     case Opcode::persistent: {
       const Id id = pop();
       push({.kind = Kind::persistent, .items = {id}});
@@ -381,7 +383,7 @@ bool Machine::step(Opcode code) {
   }
   const bool known =
       step_number(code) || step_text(code) || step_container(code) || step_memo(code) || step_object(code);
-  GSNET_CHECK(known, "is none of the opcodes that a state dict needs");
+  GSNET_CHECK(known, "is none of the opcodes that plain data needs");
   return true;
 }
 
@@ -424,4 +426,4 @@ const char* kind_name(PickleValue::Kind kind) {
   return kNames.at(static_cast<size_t>(kind));
 }
 
-}  // namespace gsnet::io
+}  // namespace gsnet

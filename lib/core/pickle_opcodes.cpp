@@ -1,4 +1,4 @@
-#include "io/pickle_opcodes.h"
+#include "core/pickle_opcodes.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <array>
 #include <utility>
 
-namespace gsnet::io {
+namespace gsnet {
 namespace {
 
 // As in Python's pickletools, all 68 of protocols 0 to 5.
@@ -88,4 +88,4 @@ std::string opcode_name(uint8_t byte) {
   return found == kNames.end() ? fmt::format("{:#04x}", byte) : found->second;
 }
 
-}  // namespace gsnet::io
+}  // namespace gsnet

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace gsnet::io {
+namespace gsnet {
 
 /// One Python value. `items` are indices into Pickle::values; a value may be reached on several ways, also from itself.
 struct PickleValue {
@@ -32,6 +32,9 @@ struct PickleValue {
   double real = 0;
   std::string text = {};
   std::vector<uint32_t> items = {};
+  uint32_t state = kNoState;  ///< what BUILD set on a dict or a call: numpy's arrays hold their numbers there
+
+  static constexpr uint32_t kNoState = UINT32_MAX;
 };
 
 struct Pickle {
@@ -42,12 +45,12 @@ struct Pickle {
   const PickleValue& at(uint32_t id) const { return values[id]; }
 };
 
-/// Reads the pickle that begins at a byte of a text. Only the names in `globals` may occur; state that is set on an
-/// object (BUILD) is dropped. Throws Error, with the byte and the opcode's name but without the file's, for any other
+/// Reads the pickle that begins at a byte of a text. Only the names in `globals` may occur; what is set on an
+/// object is kept as its state. Throws Error, with the byte and the opcode's name but without the file's, for any other
 /// name or opcode, for operands that do not fit, and beyond 2^20 values, stack entries or memo entries.
 Pickle read_pickle(std::string_view text, size_t begin, std::span<const std::string_view> globals);
 
 /// "a list", for messages.
 const char* kind_name(PickleValue::Kind kind);
 
-}  // namespace gsnet::io
+}  // namespace gsnet

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-namespace gsnet::io {
+namespace gsnet {
 
 enum class Opcode : uint8_t {
   mark = '(',
@@ -29,6 +29,7 @@ enum class Opcode : uint8_t {
   bytes1 = 'C',
   bytes4 = 'B',
   bytes8 = 0x8E,
+  bytearray8 = 0x96,
   empty_tuple = ')',
   tuple = 't',
   tuple1 = 0x85,
@@ -57,4 +58,4 @@ enum class Opcode : uint8_t {
 /// Python's name of an opcode ("NEWOBJ"), or its byte where there is none ("0xff").
 std::string opcode_name(uint8_t byte);
 
-}  // namespace gsnet::io
+}  // namespace gsnet

@@ -1,0 +1,297 @@
+// gsnet verify
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <set>
+
+#include "apps/command.h"
+#include "apps/console.h"
+#include "apps/data_source.h"
+#include "apps/embed.h"
+#include "apps/options.h"
+#include "apps/verify_report.h"
+#include "certify/margin.h"
+#include "data/corruption.h"
+#include "data/verification.h"
+#include "io/model_file.h"
+
+namespace gsnet::apps {
+namespace {
+
+constexpr size_t kWorstShown = 12;
+constexpr const char* kUsage =
+    "verify MODEL (--pairs FILE --images FOLDER|TAR | --bin FILE) [--flip] [--corrupt KIND:SEVERITY]… [--report DIR]";
+constexpr const char* kAbout =
+    "Tells how well the network's embeddings say whether two pictures are of one person: accuracy over folds as LFW\n"
+    "has it, TAR at FAR, on clean pictures and under corruptions; with --certify, how far a picture may change\n"
+    "before the decision can. --report writes verify.html and verify.json. docs/faces.md tells the formats of lists.";
+
+void add_options(Options& options) {
+  options.positional("MODEL", "a model file")
+      .value("pairs", "pairs.txt of LFW, or a list of \"path path 0|1\" lines")
+      .value("images", "the folder or tar(.gz) of the pictures that the pairs name")
+      .value("bin", "a verification pack of insightface instead, such as lfw.bin")
+      .value("align", "landmarks to align the pictures by (docs/faces.md); without it they are aligned already")
+      .flag("flip", "embed the mirror image too, and add both")
+      .values("corrupt", "a common corruption besides, such as jpeg:3 (docs/attacks.md); any number of times")
+      .value("far", "rates at which TAR is told, separated by commas", "1e-1,1e-2,1e-3,1e-4")
+      .flag("certify", "certificates of the decisions; minutes for a large network, whose bound is proven first")
+      .value("threshold", "of the cosine, for certificates; otherwise chosen on the clean pairs")
+      .value("radii", "L2 radii for certificates, separated by commas", "36/255,72/255")
+      .value("report", "folder for verify.html and verify.json")
+      .value("json", "file for the figures as JSON; - for standard output")
+      .value("seed", "of the corruptions", "0")
+      .value("batch", "pictures at a time", "64")
+      .machine();
+}
+
+data::VerificationSet open_set(const Options& options, int side) {
+  if (options.given("bin")) return data::open_verification_pack(options.text("bin"), side);
+  return data::open_verification(options.text("pairs"), options.text("images"),
+                                 {.side = side, .landmarks = options.text("align")});
+}
+
+std::vector<data::CorruptionSpec> corruptions(const Options& options) {
+  std::vector<data::CorruptionSpec> specs;
+  const auto seed = static_cast<uint64_t>(options.integer("seed", 0, int64_t{1} << 62));
+  std::set<std::string> seen;
+  for (const std::string& text : options.texts("corrupt")) {
+    try {
+      specs.push_back(data::parse_corruption(text, seed));
+    } catch (const Error& error) {
+      throw UsageError(error.what());
+    }
+    if (!seen.insert(text).second) throw UsageError(fmt::format("--corrupt {} is given twice", text));
+  }
+  return specs;
+}
+
+std::vector<double> rates(const std::string& text) {
+  std::vector<double> values;
+  for (const std::string& part : split_list(text)) {
+    values.push_back(parse_number(part));
+    if (!(values.back() > 0 && values.back() < 1))
+      throw UsageError(fmt::format("--far must be within (0, 1), got '{}'", part));
+  }
+  std::ranges::sort(values, std::greater<>());
+  return values;
+}
+
+/// What a run needs besides its report.
+struct Run {
+  const Model& model;
+  const data::VerificationSet& set;
+  EmbedSpec spec;
+};
+
+std::vector<double> row_of(const Tensor& rows, int64_t n) {
+  const auto row = rows.rows(n, 1).host<float>();
+  return {row.begin(), row.end()};
+}
+
+/// The pairs whose pictures could be read, with the angles between their embeddings.
+struct Angles {
+  std::vector<data::PicturePair> pairs;
+  std::vector<double> angles;
+};
+
+Angles angles_of(const Run& run, const Embeddings& made) {
+  Angles found;
+  for (const data::PicturePair& pair : run.set.pairs) {
+    if (made.unreadable.contains(pair.first) || made.unreadable.contains(pair.second)) continue;
+    try {
+      found.angles.push_back(angle_between(row_of(made.rows, pair.first), row_of(made.rows, pair.second)));
+    } catch (const Error& error) {
+      throw Error(fmt::format("{} and {}: {}", run.set.pictures->name(pair.first), run.set.pictures->name(pair.second),
+                              error.what()));
+    }
+    found.pairs.push_back(pair);
+  }
+  return found;
+}
+
+VerifyCondition condition_of(const std::string& name, const Angles& found) {
+  VerifyCondition condition{.name = name};
+  for (size_t i = 0; i < found.pairs.size(); ++i) {
+    condition.pairs.push_back({std::cos(found.angles[i]), found.pairs[i].same, found.pairs[i].fold});
+  }
+  return condition;
+}
+
+Embeddings embed_condition(const Run& run, const std::shared_ptr<const data::Dataset>& pictures,
+                           const std::string& name) {
+  const Stopwatch watch;
+  ProgressLine progress;
+  return embed(run.model, pictures, run.spec, [&](int64_t done, int64_t total) {
+    const double left = watch.seconds() * static_cast<double>(total - done) / static_cast<double>(done);
+    progress.show(fmt::format("{}: embedded {} of {}, {} left", name, done, total, clock_text(left)));
+  });
+}
+
+/// The mean of the thresholds that the folds chose, or the best where there are no folds.
+double chosen_threshold(const VerifyCondition& clean, int folds) {
+  if (folds < 2) return best_threshold(clean.pairs).threshold;
+  double sum = 0;
+  for (const double threshold : fold_accuracy(clean.pairs, folds).thresholds) sum += threshold;
+  return sum / folds;
+}
+
+VerifyCertificates certificates_of(const Run& run, const Embeddings& made, const Angles& found, double threshold) {
+  VerifyCertificates result;
+  if (!(threshold > -1 && threshold < 1)) {
+    result.missing = fmt::format("the threshold {} is no cosine inside (-1, 1)", threshold);
+    return result;
+  }
+  try {
+    UpperBound bound = run.model.graph->bounds().back().from_input * input_scale(run.model.info.stddev);
+    if (run.spec.flip) bound = bound * UpperBound::proven(2);  // a mirror image moves as far as its picture
+    result.lipschitz = bound.value();
+    const std::vector<double> norms =
+        run.model.graph->backend().sample_norms(run.model.graph->backend().upload(made.rows));
+    for (size_t i = 0; i < found.pairs.size(); ++i) {
+      const double first = norms[static_cast<size_t>(found.pairs[i].first)];
+      const double second = norms[static_cast<size_t>(found.pairs[i].second)];
+      result.pairs.push_back(certify_verification({found.angles[i], threshold, first, second}, bound));
+    }
+  } catch (const Error& error) {
+    result = {};
+    result.missing = error.what();
+  }
+  return result;
+}
+
+Thumbnail thumbnail(const data::Dataset& pictures, int64_t picture) {
+  const data::PictureShape shape = pictures.picture();
+  Thumbnail shown{picture, shape.height, shape.width, shape.channels, {}};
+  shown.pixels.resize(static_cast<size_t>(shape.numel()));
+  pictures.read(picture, shown.pixels);
+  return shown;
+}
+
+/// The part of a path after its last slash, without the ending.
+std::string short_name(const std::string& path) { return std::filesystem::path(path).stem().string(); }
+
+void add_worst(const Run& run, const Angles& found, VerifyReport& report) {
+  std::vector<size_t> order(found.pairs.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::ranges::stable_sort(order, {}, [&](size_t i) { return found.angles[i]; });  // most alike first
+  const auto add = [&](size_t i, std::vector<WorstPair>& to) {
+    const data::PicturePair& pair = found.pairs[i];
+    const data::Dataset& pictures = *run.set.pictures;
+    to.push_back({thumbnail(pictures, pair.first), thumbnail(pictures, pair.second),
+                  short_name(pictures.name(pair.first)) + ", " + short_name(pictures.name(pair.second)),
+                  std::cos(found.angles[i])});
+  };
+  for (const size_t i : order) {
+    if (!found.pairs[i].same && report.most_alike.size() < kWorstShown) add(i, report.most_alike);
+  }
+  std::ranges::reverse(order);
+  for (const size_t i : order) {
+    if (found.pairs[i].same && report.least_alike.size() < kWorstShown) add(i, report.least_alike);
+  }
+}
+
+void judge_clean(const Run& run, const Options& options, VerifyReport& report) {
+  const Embeddings made = embed_condition(run, run.set.pictures, "clean");
+  for (const auto& [picture, reason] : made.unreadable) {
+    report.unreadable.emplace_back(run.set.pictures->name(picture), reason);
+  }
+  const Angles found = angles_of(run, made);
+  GSNET_CHECK(!found.pairs.empty(), fmt::format("no pair has two readable pictures; the first: {}",
+                                                report.unreadable.empty() ? "" : report.unreadable[0].second));
+  VerifyCondition clean = condition_of("clean", found);
+  if (!report.threshold_given) report.threshold = chosen_threshold(clean, report.folds);
+  judge(clean, report.folds, report.fars, report.threshold);
+  report.conditions.push_back(std::move(clean));
+  if (options.has("certify")) {
+    report.certificates = certificates_of(run, made, found, report.threshold);
+  } else {
+    report.certificates.missing = "not asked for (--certify)";
+  }
+  if (options.given("report")) add_worst(run, found, report);
+}
+
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code code;
+  std::filesystem::create_directories(folder, code);
+  GSNET_CHECK(!code, fmt::format("{}: cannot make the report's folder: {}", folder.string(), code.message()));
+}
+
+void check_use(const Options& options) {
+  if (options.given("bin") == (options.given("pairs") || options.given("images")))
+    throw UsageError("verify needs either --pairs FILE and --images FOLDER|TAR, or --bin FILE");
+  if (!options.given("bin") && !(options.given("pairs") && options.given("images")))
+    throw UsageError("--pairs and --images go together");
+  if (options.given("bin") && options.given("align")) throw UsageError("the pictures of a pack are aligned already");
+}
+
+std::vector<std::pair<std::string, std::string>> settings_of(const Options& options, const Run& run, double seconds) {
+  const Backend& backend = run.model.graph->backend();
+  std::vector<std::pair<std::string, std::string>> settings = {
+      {"model", options.text("MODEL")},
+      {"pairs", options.given("bin") ? options.text("bin") : options.text("pairs")},
+      {"images", options.given("bin") ? options.text("bin") : options.text("images")},
+      {"aligned by", options.given("align") ? options.text("align") : "nothing"},
+      {"mirror images added", run.spec.flip ? "yes" : "no"},
+      {"order of channels", run.model.info.order == ChannelOrder::bgr ? "bgr" : "rgb"},
+      {"seed of corruptions", options.text("seed")},
+      {"backend", backend.name()},
+      {"machine", backend.description()},
+      {"precision", to_string(backend.dtype())},
+      {"batch", options.text("batch")},
+      {"seconds", fmt::format("{:.1f}", seconds)},
+      {"gsnet", GSNET_VERSION}};
+  for (const auto& [key, value] : run.model.info.provenance) settings.emplace_back("model: " + key, value);
+  return settings;
+}
+
+void write(const Options& options, const VerifyReport& report) {
+  const bool to_stdout = options.text("json") == "-";
+  fmt::print("{}", to_stdout ? verify_json(report) : verify_table(report));
+  if (options.given("json") && !to_stdout) io::write_atomically(options.text("json"), verify_json(report));
+  if (!options.given("report")) return;
+  const std::filesystem::path folder = options.text("report");
+  io::write_atomically(folder / "verify.json", verify_json(report));
+  io::write_atomically(folder / "verify.html", verify_html(report));
+  if (!to_stdout) fmt::print("report                  {}\n", (folder / "verify.html").string());
+}
+
+}  // namespace
+
+int verify_command(const std::vector<std::string>& arguments) {
+  Options options(kUsage, kAbout);
+  add_options(options);
+  if (!options.parse(arguments)) return 0;
+  check_use(options);
+  VerifyReport report;
+  report.fars = rates(options.text("far"));
+  report.radii = parse_radii(options.text("radii"));
+  report.threshold_given = options.given("threshold");
+  if (report.threshold_given) report.threshold = parse_number(options.text("threshold"));
+  const std::vector<data::CorruptionSpec> specs = corruptions(options);
+  if (options.given("report")) make_folder(options.text("report"));  // now, not after an hour
+  const std::unique_ptr<Backend> backend = make_backend(options.backend());
+  const Model model = io::load_model(options.text("MODEL"), *backend);
+  const Stopwatch watch;
+  const data::VerificationSet set = open_set(options, face_side(model));
+  const Run run{model, set, {.batch = options.integer("batch", 1, 100'000), .flip = options.has("flip")}};
+  report.title = "Face verification by " + std::filesystem::path(options.text("MODEL")).filename().string();
+  report.folds = set.folds;
+  report.pictures = set.pictures->size();
+  report.pairs_left_out = set.pairs_left_out;
+  report.missing = set.missing;
+  judge_clean(run, options, report);
+  for (const data::CorruptionSpec& spec : specs) {
+    const Embeddings made = embed_condition(run, data::corrupted(set.pictures, spec), to_string(spec));
+    VerifyCondition condition = condition_of(to_string(spec), angles_of(run, made));
+    judge(condition, report.folds, report.fars, report.threshold);
+    report.conditions.push_back(std::move(condition));
+  }
+  report.settings = settings_of(options, run, watch.seconds());
+  write(options, report);
+  return 0;
+}
+
+}  // namespace gsnet::apps

@@ -1,0 +1,48 @@
+// What a face verification test is made of: pictures, each once, and pairs of them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace gsnet::data {
+
+struct PicturePair {
+  int64_t first = 0, second = 0;  ///< pictures of the set
+  bool same = false;
+  int fold = 0;
+};
+
+struct VerificationSet {
+  std::shared_ptr<const Dataset> pictures;  ///< of one class that means nothing
+  std::vector<PicturePair> pairs;
+  int folds = 1;
+  int64_t pairs_left_out = 0;        ///< they name pictures that are not there
+  std::vector<std::string> missing;  ///< names of those pictures, each once
+};
+
+struct PictureSpec {
+  int side = 0;  ///< of the pictures; the largest square in the middle is scaled to it, or the face is put there
+  /// Landmarks to align the pictures by (data/align.h); a picture without any cannot be read then. Empty: the pictures
+  /// are aligned already.
+  std::filesystem::path landmarks = {};
+};
+
+/// All pictures of a folder or a tar archive as a set; names are paths in it.
+std::shared_ptr<const Dataset> open_pictures(const std::filesystem::path& path, const PictureSpec& spec);
+
+/// The pairs of a list (data/pairs.h) and their pictures in a folder or a tar archive. Pairs that name pictures that
+/// are not there are left out and counted. Throws Error when none is left, or a list is wrong.
+VerificationSet open_verification(const std::filesystem::path& pairs, const std::filesystem::path& images,
+                                  const PictureSpec& spec);
+
+/// A verification pack of insightface (lfw.bin, agedb_30.bin, …): a pickle of 2 P encoded pictures and P flags, read as
+/// data, nothing in it is run. Pictures may be bytes (of Python 2 or 3) or numpy arrays of bytes. Throws Error with
+/// file and place.
+VerificationSet open_verification_pack(const std::filesystem::path& pack, int side);
+
+}  // namespace gsnet::data
