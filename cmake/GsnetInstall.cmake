@@ -8,7 +8,7 @@ install(DIRECTORY lib/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gsnet FILES_MATCH
         PATTERN "json_text.h" EXCLUDE PATTERN "io/onnx" EXCLUDE PATTERN "io/no_onnx" EXCLUDE
         PATTERN "backend/host" EXCLUDE PATTERN "backend/reference" EXCLUDE PATTERN "backend/cpu" EXCLUDE
         PATTERN "backend/check" EXCLUDE PATTERN "backend/cuda" EXCLUDE PATTERN "backend/no_cuda" EXCLUDE)
-install(FILES data/dataset.h data/loader.h data/fetch.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gsnet/data)
+install(FILES data/dataset.h data/loader.h data/fetch.h data/tolerant.h data/verification.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gsnet/data)
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.svg")
 install(DIRECTORY recipes models DESTINATION ${CMAKE_INSTALL_DATADIR}/gsnet)
 install(EXPORT gsnet_targets NAMESPACE gsnet:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/gsnet)
