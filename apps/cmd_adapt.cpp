@@ -38,7 +38,7 @@ class AdaptRun final : public TrainingRun {
     check_fits(adapted_.model, *parts_.train);
     choose_parameters();
     if (adapt_.batch_norm == NormPolicy::reestimate) reestimate_statistics();
-    start(*adapted_.model.graph, parts_.train);
+    start(*adapted_.model.graph, in_order(parts_.train, adapted_.model));
   }
 
  private:
@@ -104,7 +104,7 @@ class AdaptRun final : public TrainingRun {
 
   void reestimate_statistics() {
     const int64_t layers = gsnet::apps::reestimate_statistics(
-        adapted_.model, parts_.train,
+        adapted_.model, in_order(parts_.train, adapted_.model),
         {.batch = recipe_.batch, .batches = adapt_.reestimate_batches, .seed = recipe_.seed});
     if (layers == 0) fmt::print("no batch norms to re-estimate: they are folded into the convolutions\n");
   }

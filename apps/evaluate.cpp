@@ -94,6 +94,7 @@ Accuracy accuracy_of(const std::vector<Outcome>& outcomes, double radius) {
 
 Accuracy measure(const Model& model, std::shared_ptr<const data::Dataset> dataset, const EvaluateSpec& spec) {
   check_fits(model, *dataset);
+  dataset = in_order(dataset, model);
   Backend& backend = model.graph->backend();
   data::Loader loader(
       dataset,

@@ -10,6 +10,7 @@
 #include "io/json_text.h"
 #include "io/model_file.h"
 #include "io/safetensors_header.h"
+#include "layers/weight.h"
 
 namespace gsnet::io {
 namespace {
@@ -108,6 +109,16 @@ std::vector<NamedTensor> saved_state(Graph& graph, const TensorFile& saved) {
   return wanted;
 }
 
+/// Whether a tensor of a layer belongs to an adapter on its weight.
+bool is_adapters(const Graph::Node& node, const NamedTensor& tensor) {
+  const auto site = node.module->weight_site();
+  if (!site) return false;
+  const auto links = state_of([&](Visitor& visitor) {
+    for (const auto& link : site->weight->chain()) link->visit("", visitor);
+  });
+  return std::ranges::any_of(links, [&](const NamedTensor& one) { return one.tensor == tensor.tensor; });
+}
+
 std::vector<NamedTensor> tensors_of(const AdapterBank& bank, const std::string& name) {
   std::vector<NamedTensor> all;
   for (const NamedParameter& named : bank.parameters(name)) all.push_back({named.name, &named.parameter->value});
@@ -142,7 +153,8 @@ void store_saved(Graph& graph, const std::vector<std::string>& patterns, Adapter
   for (const Graph::Node& node : graph.nodes()) {
     const std::string& layer = node.description.name;
     if (std::ranges::none_of(patterns, [&](const std::string& one) { return matches(one, layer); })) continue;
-    const auto own = state_of([&](Visitor& visitor) { node.module->visit(layer, visitor); });
+    std::vector<NamedTensor> own = state_of([&](Visitor& visitor) { node.module->visit(layer, visitor); });
+    std::erase_if(own, [&](const NamedTensor& one) { return is_adapters(node, one); });
     store_tensors(own, file.saved, "", false, graph.backend());
   }
 }

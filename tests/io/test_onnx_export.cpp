@@ -7,6 +7,7 @@
 #include "io/model_file.h"
 #include "io/onnx_export.h"
 #include "io/onnx_import.h"
+#include "layers/architectures.h"
 #include "layers/lipconvnet.h"
 #include "tests/io/onnx_models.h"
 
