@@ -118,7 +118,7 @@ std::string roc_chart(const VerifyReport& report) {
   }
   const double from = std::floor(std::log10(std::max(least, 1e-9)) + 1e-9);
   const double bottom = std::min(0.99, std::floor(lowest * (1 - 1e-9) * 20) / 20);
-  const Plot plot{{from, 0, 66, 704}, {bottom, 1, 344, 14}, 720, 400};
+  const Plot plot{{from, 0, 84, 704}, {bottom, 1, 344, 14}, 720, 400};
   std::string body = y_axis(
       plot, ticks(bottom, 1, 6), [](double value) { return percent(value, 1); }, "same person recognised (TAR)");
   std::vector<double> powers;
