@@ -240,6 +240,29 @@ def write_ours(state, folder):
             FAILED.append(f"{name}: {error}")
 
 
+def butterflies(state, folder):
+    """BOFT of several factors by PEFT's own code, its CUDA kernel (blocks to a diagonal) in the place of which is torch's."""
+    from peft.tuners.boft import layer
+
+    class BlockDiagonal:
+        @staticmethod
+        def apply(factors):
+            return torch.stack([torch.block_diag(*blocks) for blocks in factors])
+
+    kept = layer.get_fbd_cuda
+    layer.get_fbd_cuda, layer.FastBlockDiag = lambda: True, BlockDiagonal
+    try:
+        for factors, block, layers in ((2, 4, ["block.0", "fc"]), (3, 2, ["block.0", "fc"]), (2, 2, ["block.0", "block.1", "fc"])):
+            config = BOFTConfig(boft_block_size=block, boft_n_butterfly_factor=factors, target_modules=layers)
+            theirs_to_ours(f"BOFT of {factors} factors by blocks of {block}", state, folder, config)
+            settings = {"kind": "boft", "form": "kernel", "map": "cayley", "block": block, "factors": factors, "scale": True}
+            ours_to_theirs(f"BOFT of {factors} factors by blocks of {block}", state, folder, settings, layers)
+        settings = {"kind": "boft", "form": "channel", "map": "exp", "block": 2, "factors": 2, "scale": False}
+        ours_to_theirs("BOFT of 2 factors on channels, 3 x 3", state, folder, settings, ["block.1"])
+    finally:
+        layer.get_fbd_cuda = kept
+
+
 def where_peft_differs(state, folder):
     """What docs/adapters.md says of PEFT, shown; nothing of this is gsnet's."""
     x = torch.randn(1, 3, 16, 16)
@@ -272,6 +295,7 @@ def main():
         read_theirs(state, folder)
         write_ours(state, folder)
         where_peft_differs(state, folder)
+        butterflies(made_base(folder), folder)
     for failure in FAILED:
         print(f"FAILED {failure}")
     return 1 if FAILED else 0
