@@ -17,7 +17,7 @@ int merge_command(const std::vector<std::string>& arguments) {
   options.positional("MODEL", "the model file that the adapter was trained on")
       .positional("ADAPTER", "an adapter file, or a folder that PEFT wrote")
       .value("out", "the model file to write")
-      .value("strength", "how far to go from the base (0) to the adapter (1), along geodesics", "1")
+      .value("strength", "how far to go from the base (0) to the adapter (1) and beyond, along geodesics", "1")
       .machine();
   if (!options.parse(arguments)) return 0;
   if (!options.given("out")) throw UsageError("merge needs --out MODEL");

@@ -19,27 +19,45 @@ toml::table parse(const std::string& text, const std::string& file) {
   }
 }
 
-/// Puts "a.b=value" into the table.
+/// Puts what a setting says into a table: tables are joined, anything else is replaced.
+void join(toml::table& into, const toml::table& from, const std::string& setting) {
+  for (const auto& [key, node] : from) {
+    const toml::table* inner = node.as_table();
+    if (inner == nullptr) {
+      into.insert_or_assign(key, node);
+      continue;
+    }
+    if (!into.contains(key)) into.insert(key, toml::table());
+    toml::table* table = into.get(key)->as_table();
+    GSNET_CHECK(table != nullptr, fmt::format("--set '{}': '{}' is no table", setting, key.str()));
+    join(*table, *inner, setting);
+  }
+}
+
+/// The one value of a table of tables becomes a text.
+void put_text(toml::table& table, const std::string& text) {
+  const std::string key(table.begin()->first.str());
+  if (toml::table* inner = table.begin()->second.as_table()) return put_text(*inner, text);
+  table.insert_or_assign(key, text);
+}
+
+/// "a.b=value" as TOML reads it, keys in quotes too; a value that is none is a text.
 void apply_setting(toml::table& root, const std::string& setting) {
   const size_t equals = setting.find('=');
   if (equals == std::string::npos || equals == 0) throw UsageError(fmt::format("--set '{}': write key=value", setting));
   const std::string path = setting.substr(0, equals), value = setting.substr(equals + 1);
   toml::table parsed;
   try {
-    parsed = toml::parse("v = " + value);
+    parsed = toml::parse(path + " = 0");
+  } catch (const toml::parse_error& error) {
+    throw UsageError(fmt::format("--set '{}': '{}' is no key: {}", setting, path, error.description()));
+  }
+  try {
+    parsed = toml::parse(path + " = " + value);
   } catch (const toml::parse_error&) {
-    parsed.insert("v", value);
+    put_text(parsed, value);
   }
-  toml::table* table = &root;
-  size_t begin = 0;
-  for (size_t dot = path.find('.'); dot != std::string::npos; dot = path.find('.', begin)) {
-    const std::string part = path.substr(begin, dot - begin);
-    if (!table->contains(part)) table->insert(part, toml::table());
-    table = table->get(part)->as_table();
-    GSNET_CHECK(table != nullptr, fmt::format("--set '{}': '{}' is no table", setting, part));
-    begin = dot + 1;
-  }
-  table->insert_or_assign(path.substr(begin), *parsed.get("v"));
+  join(root, parsed, setting);
 }
 
 constexpr double kMost = 1e15;

@@ -131,8 +131,8 @@ class PeftWriter {
     GSNET_CHECK(site->groups == 1,
                 fmt::format("layer '{}' is a convolution in {} groups, whose adapters PEFT cannot merge: leave it out",
                             one.layer, site->groups));
-    for (const auto& [name, parameter] :
-         make_link(graph_.backend(), "peft", one.spec, source.site, base, RandomKey(0))->parameters()) {
+    const auto fresh = make_link(graph_.backend(), "peft", one.spec, source.site, base, RandomKey(0));
+    for (const auto& [name, parameter] : fresh->parameters()) {
       const Tensor& given = tensors.at(one.layer + "." + name);
       GSNET_CHECK(given.shape() == parameter->value.shape(),
                   fmt::format("tensor '{}.{}' has shape {}, expected {}", one.layer, name, to_string(given.shape()),

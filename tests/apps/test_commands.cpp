@@ -259,4 +259,21 @@ TEST_CASE("numbers and fractions", "[apps]") {
   CHECK_THROWS_AS(parse_radii("1,,2"), UsageError);
 }
 
+TEST_CASE("settings of the command line are TOML: dotted keys, keys in quotes, lists, bare words", "[apps]") {
+  const Recipe recipe = read_recipe({}, {"run.epochs=3", "data.path=some/folder", "adapter.kind=gsoft",
+                                         "adapter.layers=[\"a\", \"b\"]", "adapter.overrides.\"layer3.*\".block=4",
+                                         "adapter.overrides.\"layer3.*\".factors=3", "loss.offset_radius=36/255"});
+  CHECK(recipe.epochs == 3);
+  CHECK(recipe.data == "some/folder");
+  CHECK(recipe.offset_radius == Approx(36.0 / 255));
+  REQUIRE(recipe.adapt);
+  CHECK(recipe.adapt->targets.layers == std::vector<std::string>{"a", "b"});
+  REQUIRE(recipe.adapt->overrides.size() == 1);
+  CHECK(recipe.adapt->overrides[0].first == "layer3.*");
+  CHECK(recipe.adapt->overrides[0].second.integer("block") == 4);
+  CHECK(recipe.adapt->overrides[0].second.integer("factors") == 3);
+  CHECK_THROWS_AS(read_recipe({}, {"run..epochs=3"}), UsageError);
+  CHECK_THROWS_WITH(read_recipe({}, {"run=3", "run.epochs=3"}), Catch::Contains("'run' is no table"));
+}
+
 }  // namespace gsnet::apps
