@@ -312,7 +312,7 @@ class PeftWriter {
           fmt::format("'{}' was trained as a whole and is adapted too: PEFT's files cannot say both", shown(name)));
       if (is_adapted(module)) {
         config_.bias = kBiases[static_cast<size_t>(config_.type)];
-        out_.tensors.emplace_back(kPrefix + module + ".base_layer." + leaf, tensor);
+        out_.tensors.emplace_back(fmt::format("{}{}.base_layer.{}", kPrefix, module, leaf), tensor);
         continue;
       }
       out_.tensors.emplace_back(kPrefix + name, tensor);
