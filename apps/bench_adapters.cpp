@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "adapters/bank.h"
-#include "apps/console.h"
+#include "apps/bench_timing.h"
 #include "apps/options.h"
 #include "apps/recipe.h"
 #include "layers/architectures.h"
@@ -57,21 +57,6 @@ Contestant enter(Backend& backend, const std::string& kind, const Description& n
   return made;
 }
 
-struct Inputs {
-  Tensor images, labels;
-};
-
-Inputs random_inputs(int64_t batch, const Shape& input, int64_t classes) {
-  Random random(RandomKey(7));
-  Inputs made{Tensor::empty({batch, input[0], input[1], input[2]}, DType::f32, Layout::channels_last),
-              Tensor::empty({batch}, DType::i32)};
-  for (float& pixel : made.images.host<float>()) pixel = static_cast<float>(random.normal());
-  for (int32_t& label : made.labels.host<int32_t>()) {
-    label = static_cast<int32_t>(random.below(static_cast<uint32_t>(classes)));
-  }
-  return made;
-}
-
 }  // namespace
 
 int bench_adapters(Backend& backend, const AdapterBenchSpec& spec) {
@@ -79,7 +64,7 @@ int bench_adapters(Backend& backend, const AdapterBenchSpec& spec) {
   constexpr int64_t kOutputs = 10;
   const Shape input = known.input.rank() == 3 ? known.input : Shape{3, 32, 32};
   const Description network = make_architecture(spec.network, {}, input, known.embeds ? 128 : kOutputs);
-  const Inputs inputs = random_inputs(spec.batch, input, kOutputs);
+  const BenchInputs inputs = random_inputs(spec.batch, input, kOutputs);
   std::vector<Contestant> all;
   for (const std::string& kind : spec.kinds) {
     backend.memory()->trim();

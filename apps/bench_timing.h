@@ -24,6 +24,12 @@ double median_seconds(double seconds, Call&& call) {
   return times[times.size() / 2];
 }
 
+/// Random pictures (N, C, H, W) channels-last and labels (N) i32.
+struct BenchInputs {
+  Tensor images, labels;
+};
+BenchInputs random_inputs(int64_t batch, const Shape& input, int64_t classes);
+
 /// Multiply-adds a second of a large matrix product.
 double matmul_rate(Backend& backend);
 

@@ -30,20 +30,6 @@ SeriesCase parse_case(const std::string& text) {
   return c;
 }
 
-struct Inputs {
-  Tensor images, labels;
-};
-
-Inputs random_inputs(int64_t batch, int64_t classes) {
-  Random random(RandomKey(7));
-  Inputs inputs{Tensor::empty({batch, 3, 32, 32}, DType::f32, Layout::channels_last),
-                Tensor::empty({batch}, DType::i32)};
-  for (float& pixel : inputs.images.host<float>()) pixel = static_cast<float>(random.normal());
-  for (int32_t& label : inputs.labels.host<int32_t>())
-    label = static_cast<int32_t>(random.below(static_cast<uint32_t>(classes)));
-  return inputs;
-}
-
 /// Ten times a job that adds its ops' times to a profile. Waiting for each op costs a little.
 template <class Job>
 void print_profile(const char* name, Job&& job) {
@@ -67,6 +53,17 @@ void print_profile(const char* name, Job&& job) {
 }
 
 }  // namespace
+
+BenchInputs random_inputs(int64_t batch, const Shape& input, int64_t classes) {
+  Random random(RandomKey(7));
+  BenchInputs made{Tensor::empty({batch, input[0], input[1], input[2]}, DType::f32, Layout::channels_last),
+                   Tensor::empty({batch}, DType::i32)};
+  for (float& pixel : made.images.host<float>()) pixel = static_cast<float>(random.normal());
+  for (int32_t& label : made.labels.host<int32_t>()) {
+    label = static_cast<int32_t>(random.below(static_cast<uint32_t>(classes)));
+  }
+  return made;
+}
 
 double matmul_rate(Backend& backend) {
   constexpr int64_t kSide = 1024;
@@ -124,7 +121,7 @@ int bench_command(const std::vector<std::string>& arguments) {
                                      .json = options.has("json")});
   }
   Graph graph(lipconvnet(settings, {3, 32, 32}, 10), *backend, RandomKey(1));
-  const Inputs inputs = random_inputs(batch, 10);
+  const BenchInputs inputs = random_inputs(batch, {3, 32, 32}, 10);
   const double matmul = matmul_rate(*backend);
   Trainer trainer(graph,
                   {.optimiser = {.rate = 0.1}, .schedule = {.kind = ScheduleKind::constant}, .steps = 1'000'000});
