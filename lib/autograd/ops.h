@@ -13,6 +13,9 @@ namespace gsnet::ops {
 
 /// y (N, Co, Ho, Wo) from x (N, Ci, H, W), w (Co, Ci/g, Kh, Kw), bias (Co) or null. Saves x, w.
 Var conv2d(const Var& x, const Var& w, const Var* bias, const ConvSpec& spec);
+/// The same with more done to each sum (backend/conv.h); at the ends of the range the derivative is taken as 0. Saves
+/// x, w, and y where it is held in a range.
+Var conv2d(const Var& x, const Var& w, const ConvEpilogue<Var>& after, const ConvSpec& spec);
 /// y = sum_k c_k J^k x (backend/series.h). k must be skew-symmetric. Saves x, k and what spec.save says.
 Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec);
 /// y (N, O) = x (N, I) w', w (O, I). Saves x, w.

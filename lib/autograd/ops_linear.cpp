@@ -8,32 +8,58 @@
 
 namespace gsnet::ops {
 
+namespace {
+
+void check_epilogue(const ConvEpilogue<Var>& after, const Shape& y) {
+  GSNET_CHECK(after.bias == nullptr || after.bias->shape() == Shape{y[1]},
+              fmt::format("[conv2d] {} output channels need a bias ({}), got {}", y[1], y[1],
+                          after.bias != nullptr ? to_string(after.bias->shape()) : ""));
+  GSNET_CHECK(
+      after.addend == nullptr || (after.addend->shape() == y && after.addend->value.layout() == Layout::channels_last),
+      fmt::format("[conv2d] an output {} can be added to a tensor of that shape alone, channels last", to_string(y)));
+  GSNET_CHECK(after.low <= after.high,
+              fmt::format("[conv2d] low must be at most high, got {} and {}", after.low, after.high));
+}
+
+}  // namespace
+
 Var conv2d(const Var& x, const Var& w, const Var* bias, const ConvSpec& spec) {
+  return conv2d(x, w, ConvEpilogue<Var>{.bias = bias}, spec);
+}
+
+Var conv2d(const Var& x, const Var& w, const ConvEpilogue<Var>& after, const ConvSpec& spec) {
   Backend& backend = x.tape->backend();
   const Shape shape = conv2d_shape(x.shape(), w.shape(), spec);
-  GSNET_CHECK(bias == nullptr || bias->shape() == Shape{w.shape()[0]},
-              fmt::format("[conv2d] {} output channels need a bias ({}), got {}", w.shape()[0], w.shape()[0],
-                          bias != nullptr ? to_string(bias->shape()) : ""));
+  check_epilogue(after, shape);
   Tensor y = backend.empty(shape, Layout::channels_last);
-  backend.conv2d(x.value, w.value, bias != nullptr ? &bias->value : nullptr, spec, y);
+  const auto value = [](const Var* of) { return of != nullptr ? &of->value : nullptr; };
+  backend.conv2d(x.value, w.value, {value(after.bias), value(after.addend), after.low, after.high}, spec, y);
   const Var none;
-  return x.tape->record("conv2d", y, {&x, &w, bias != nullptr ? bias : &none},
-                        [&backend, xv = x.value, wv = w.value, spec](GradSink& sink, const Tensor& dy) {
+  const auto given = [&](const Var* of) { return of != nullptr ? of : &none; };
+  return x.tape->record("conv2d", y, {&x, &w, given(after.bias), given(after.addend)},
+                        [&backend, xv = x.value, wv = w.value, yv = after.clips() ? y : Tensor(), low = after.low,
+                         high = after.high, spec](GradSink& sink, const Tensor& dy) {
+                          Tensor dz = dy;
+                          if (yv) {
+                            dz = backend.empty_like(dy);
+                            backend.clip_backward(low, high, yv, dy, dz);
+                          }
                           if (sink.needs(0)) {
                             Tensor dx = backend.empty_like(xv);
-                            backend.conv2d_dgrad(dy, wv, spec, dx);
+                            backend.conv2d_dgrad(dz, wv, spec, dx);
                             sink.give(0, dx);
                           }
                           if (sink.needs(1)) {
                             Tensor dw = backend.empty_like(wv);
-                            backend.conv2d_wgrad(xv, dy, spec, dw);
+                            backend.conv2d_wgrad(xv, dz, spec, dw);
                             sink.give(1, dw);
                           }
                           if (sink.needs(2)) {
-                            Tensor db = backend.empty({dy.shape()[1]});
-                            backend.sum_to_channels(dy, db);
+                            Tensor db = backend.empty({dz.shape()[1]});
+                            backend.sum_to_channels(dz, db);
                             sink.give(2, db);
                           }
+                          if (sink.needs(3)) sink.give(3, dz);
                         });
 }
 

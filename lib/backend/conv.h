@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <limits>
 
 #include "core/tensor.h"
 
@@ -17,14 +18,29 @@ struct ConvSpec {
   bool operator==(const ConvSpec&) const = default;
 };
 
+/// What a convolution does to its sums before it writes them: y = conv(x, w) + bias + addend, held between low and
+/// high. V: Tensor, or Var in ops.
+template <class V>
+struct ConvEpilogue {
+  const V* bias = nullptr;                                ///< (Co)
+  const V* addend = nullptr;                              ///< of y's shape and layout
+  double low = -std::numeric_limits<double>::infinity();  ///< at most high; NaN may become either
+  double high = std::numeric_limits<double>::infinity();
+
+  bool clips() const {
+    return low > -std::numeric_limits<double>::infinity() || high < std::numeric_limits<double>::infinity();
+  }
+};
+
 /// Checks that shapes fit together and gives y's shape; throws Error naming the axis that does not fit.
 Shape conv2d_shape(const Shape& x, const Shape& w, const ConvSpec& spec);
 
-/// Every output is assigned, never accumulated into. `bias` (Co) may be null.
+/// Every output is assigned, never accumulated into.
 class ConvKernels {
  public:
   virtual ~ConvKernels() = default;
-  virtual void conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) = 0;
+  virtual void conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
+                      Tensor& y) = 0;
   /// dx = the adjoint of conv2d in x, applied to dy.
   virtual void conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) = 0;
   /// dw = the adjoint of conv2d in w, applied to dy: a sum over images and pixels.

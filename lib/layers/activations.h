@@ -16,6 +16,7 @@ class Clip final : public UnaryModule {
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "slope"}; }
   /// Exact: numbers are moved and compared only.
   RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
+  EpilogueStep epilogue_step(const TapeMode&) const override { return {EpilogueStep::Kind::clip, low_, high_}; }
   Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape>) const override;
 
  private:

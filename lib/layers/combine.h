@@ -54,11 +54,13 @@ class ScaleShift final : public UnaryModule {
   LayerBound lipschitz(const Shape& x) const override;
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
   Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape>) const override;
+  EpilogueStep epilogue_step(const TapeMode&) const override { return {.kind = EpilogueStep::Kind::affine}; }
+  ChannelAffine channel_affine(Tape& tape) const override { return {tape.use(scale_), tape.use(shift_)}; }
   void visit(const std::string& path, Visitor& visitor) override;
 
  private:
   Backend& backend_;
-  Parameter scale_, shift_;
+  mutable Parameter scale_, shift_;
 };
 
 }  // namespace gsnet

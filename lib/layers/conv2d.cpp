@@ -34,11 +34,21 @@ Conv2d::Conv2d(const Attributes& attributes, const BuildContext& context) : back
   bias_.decay = false;
 }
 
-Var Conv2d::forward(Tape& tape, const Var& x) {
-  const Var w = weight_.use(tape);
-  if (!has_bias_) return ops::conv2d(x, w, nullptr, spec_);
-  const Var bias = tape.use(bias_);
-  return ops::conv2d(x, w, &bias, spec_);
+// A scale of the output's channels is a scale of the kernel's rows.
+Var Conv2d::forward(Tape& tape, const Var& x, const Epilogue& then) {
+  Var w = weight_.use(tape), bias;
+  if (has_bias_) bias = tape.use(bias_);
+  if (then.affine) {
+    w = ops::scale_rows(w, then.affine->scale);
+    bias = has_bias_ ? ops::add(ops::binary(BinaryOp::multiply, bias, then.affine->scale), then.affine->shift)
+                     : then.affine->shift;
+  }
+  return ops::conv2d(x, w,
+                     {.bias = has_bias_ || then.affine ? &bias : nullptr,
+                      .addend = then.addend ? &*then.addend : nullptr,
+                      .low = then.low,
+                      .high = then.high},
+                     spec_);
 }
 
 Shape Conv2d::output_shape(const Shape& x) const {

@@ -14,7 +14,9 @@ class Conv2d final : public UnaryModule {
   using UnaryModule::cost;
   using UnaryModule::forward;
   using UnaryModule::output_shape;
-  Var forward(Tape& tape, const Var& x) override;
+  Var forward(Tape& tape, const Var& x) override { return forward(tape, x, {}); }
+  bool takes_epilogue() const override { return true; }
+  Var forward(Tape& tape, const Var& x, const Epilogue& then) override;
   Shape output_shape(const Shape& x) const override;
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;

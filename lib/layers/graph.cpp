@@ -56,30 +56,69 @@ Var Graph::forward(Tape& tape, const Var& x, const Observer& observer) {
   return run(tape, x, 0, nodes_.size(), observer);
 }
 
-Var Graph::run(Tape& tape, const Var& x, size_t begin, size_t end, const Observer& observer) {
-  const int first = static_cast<int>(begin);
-  std::vector<Var> values(end - begin);
-  std::vector<int> uses(end - begin, 0);
-  const auto at = [&](int node) { return static_cast<size_t>(node - first); };
-  for (size_t i = begin; i < end; ++i) {
-    for (int from : nodes_[i].inputs) {
-      if (from >= first) ++uses[at(from)];
+namespace {
+
+/// Outputs of nodes [begin, end), each kept until its last reader has it.
+class Values {
+ public:
+  Values(const Var& x, const std::vector<Graph::Node>& nodes, size_t begin, size_t end)
+      : x_(x), first_(static_cast<int>(begin)), values_(end - begin), uses_(end - begin, 0) {
+    for (size_t i = begin; i < end; ++i) {
+      for (const int from : nodes[i].inputs) {
+        if (from >= first_) ++uses_[at(from)];
+      }
     }
   }
+
+  Var read(int node) {
+    if (node < first_) return x_;
+    Var value = values_[at(node)];
+    if (--uses_[at(node)] == 0) values_[at(node)] = {};
+    return value;
+  }
+  void write(int node, Var value) { values_[at(node)] = std::move(value); }
+  const Var& last() const { return values_.back(); }
+
+ private:
+  size_t at(int node) const { return static_cast<size_t>(node - first_); }
+
+  Var x_;
+  int first_;
+  std::vector<Var> values_;
+  std::vector<int> uses_;
+};
+
+}  // namespace
+
+Var Graph::run(Tape& tape, const Var& x, size_t begin, size_t end, const Observer& observer) {
+  const TapeMode& mode = tape.mode();
+  const bool fuse = (mode.training || mode.fast) && !mode.check_finite && !observer;
+  const std::vector<Fusion> plan = fuse ? fusions(mode, begin, end) : std::vector<Fusion>();
+  Values values(x, nodes_, begin, end);
+  std::vector<bool> done(end - begin, false);
   for (size_t i = begin; i < end; ++i) {
+    if (done[i - begin]) continue;
     std::vector<Var> in;
-    for (int from : nodes_[i].inputs) in.push_back(from < first ? x : values[at(from)]);
-    for (int from : nodes_[i].inputs) {  // a value that nobody reads again may go
-      if (from >= first && --uses[at(from)] == 0) values[at(from)] = {};
+    for (const int from : nodes_[i].inputs) in.push_back(values.read(from));
+    if (fuse && plan[i - begin].last != static_cast<int>(i)) {
+      const Fusion& fusion = plan[i - begin];
+      Epilogue then = epilogue(fusion, tape);
+      if (fusion.add >= 0) then.addend = values.read(fusion.addend);
+      values.write(fusion.last, nodes_[i].module->forward(tape, in[0], then));
+      for (const int node : {fusion.affine, fusion.add, fusion.clip}) {
+        if (node >= 0) done[static_cast<size_t>(node) - begin] = true;
+      }
+      continue;
     }
-    values[i - begin] = nodes_[i].module->forward(tape, in);
-    if (observer) observer(i, values[i - begin].value);
-    if (tape.mode().check_finite) {
-      GSNET_CHECK(std::isfinite(backend_.sum_of_squares(values[i - begin].value)),
+    const Var value = nodes_[i].module->forward(tape, in);
+    values.write(static_cast<int>(i), value);
+    if (observer) observer(i, value.value);
+    if (mode.check_finite) {
+      GSNET_CHECK(std::isfinite(backend_.sum_of_squares(value.value)),
                   fmt::format("the output of layer '{}' is not finite", nodes_[i].description.name));
     }
   }
-  return values.back();
+  return values.last();
 }
 
 Emitter::Value Graph::emit(Emitter& emitter, Emitter::Value x) const {
@@ -168,6 +207,10 @@ LayerBound UnaryModule::bound(std::span<const UpperBound> in, std::span<const Sh
 RoundingBound Module::rounding(std::span<const Shape>, const Arithmetic&) const {
   throw Error("no bound of its rounding errors is known");
 }
+
+ChannelAffine Module::channel_affine(Tape&) const { throw Error("it is not one number a channel times and plus"); }
+
+Var Module::forward(Tape&, const Var&, const Epilogue&) { throw Error("it does nothing but itself"); }
 
 Emitter::Value Module::emit(Emitter&, std::span<const Emitter::Value>, std::span<const Shape>) const {
   throw Error("it cannot be said in plain operators");

@@ -29,7 +29,9 @@ class Graph {
   const Shape& output() const { return nodes_.back().output; }
 
   /// x (N, C, H, W). Throws Error when it has another shape than the network's input.
-  /// `observer` is called with the index and the output of every node. With TapeMode::segments the tape keeps the
+  /// `observer` is called with the index and the output of every node. In training and with TapeMode::fast, batch norms
+  /// of fixed statistics, sums and clips are done at the end of the convolution before them, unless every output is
+  /// wanted (an observer, TapeMode::check_finite). With TapeMode::segments the tape keeps the
   /// activations between segments only, and nothing at all of those before the first parameter that is trained.
   using Observer = std::function<void(size_t node, const Tensor& output)>;
   Var forward(Tape& tape, const Var& x, const Observer& observer = {});
@@ -64,6 +66,15 @@ class Graph {
  private:
   /// Nodes [begin, end), x being the output of node begin - 1 or the network's input.
   Var run(Tape& tape, const Var& x, size_t begin, size_t end, const Observer& observer);
+  /// Nodes that are done with a convolution, -1 where there is none; `last` gives the output, the node itself where
+  /// nothing else is done.
+  struct Fusion {
+    int affine = -1, add = -1, addend = -1, clip = -1, last = -1;
+  };
+  /// One a node of [begin, end).
+  std::vector<Fusion> fusions(const TapeMode& mode, size_t begin, size_t end) const;
+  /// All but the addend.
+  Epilogue epilogue(const Fusion& fusion, Tape& tape) const;
   Var run_in_segments(Tape& tape, const Var& x, const Observer& observer);
   bool trains(size_t begin, size_t end);
   /// About `count` places to begin a segment at: no node from there on reads what lies before the node before it.

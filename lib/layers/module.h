@@ -13,6 +13,7 @@
 #include "core/random.h"
 #include "layers/description.h"
 #include "layers/emitter.h"
+#include "layers/epilogue.h"
 #include "layers/rounding.h"
 
 namespace gsnet {
@@ -72,6 +73,14 @@ class Module {
   virtual std::optional<Tensor> matrix() const { return std::nullopt; }
   /// The weight that adapters may be put on, if the layer is one linear map by a weight of its own.
   virtual std::optional<WeightSite> weight_site() { return std::nullopt; }
+  /// What the layer does in this mode, for a convolution before it that could do it instead.
+  virtual EpilogueStep epilogue_step(const TapeMode&) const { return {}; }
+  /// The numbers of a step of kind affine.
+  virtual ChannelAffine channel_affine(Tape& tape) const;
+  /// Whether forward(tape, x, epilogue) is there.
+  virtual bool takes_epilogue() const { return false; }
+  /// The layer and what follows it at once. x: the one input.
+  virtual Var forward(Tape& tape, const Var& x, const Epilogue& then);
   /// Says what evaluation computes to an exporter, in plain operators. Throws Error when it cannot be said so.
   virtual Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape> shapes) const;
   virtual void visit(const std::string& path, Visitor& visitor) { (void)path, (void)visitor; }

@@ -38,20 +38,20 @@ BatchNorm::BatchNorm(const Attributes& attributes, const BuildContext& context)
   epsilon_ = filled(backend_, channels, epsilon);
 }
 
-BatchNorm::Affine BatchNorm::affine(Tape& tape, const Var& mean, const Var& variance) const {
+ChannelAffine BatchNorm::affine(Tape& tape, const Var& mean, const Var& variance) const {
   const Var rstd = ops::unary(UnaryOp::reciprocal, ops::unary(UnaryOp::sqrt, ops::add(variance, tape.input(epsilon_))));
   const Var scale = affine_ ? ops::binary(BinaryOp::multiply, tape.use(gamma_), rstd) : rstd;
   const Var moved = ops::scale(ops::binary(BinaryOp::multiply, mean, scale), -1);
   return {scale, affine_ ? ops::add(tape.use(beta_), moved) : moved};
 }
 
-BatchNorm::Affine BatchNorm::evaluation_form(Tape& tape) const {
+ChannelAffine BatchNorm::evaluation_form(Tape& tape) const {
   return affine(tape, tape.input(mean_), tape.input(variance_));
 }
 
 Var BatchNorm::forward(Tape& tape, const Var& x) {
   if (batch_ && tape.mode().training) return batch_forward(tape, x);
-  const Affine form = evaluation_form(tape);
+  const ChannelAffine form = evaluation_form(tape);
   return ops::scale_shift(x, form.scale, form.shift);
 }
 
@@ -66,8 +66,13 @@ Var BatchNorm::batch_forward(Tape& tape, const Var& x) {
     backend_.axpby(1 - momentum_, mean_, momentum_, mean.value, mean_);
     backend_.axpby(1 - momentum_, variance_, momentum_ * count / (count - 1), variance.value, variance_);
   }
-  const Affine form = affine(tape, tape.input(filled(backend_, x.shape()[1], 0)), variance);
+  const ChannelAffine form = affine(tape, tape.input(filled(backend_, x.shape()[1], 0)), variance);
   return ops::scale_shift(centred, form.scale, form.shift);
+}
+
+EpilogueStep BatchNorm::epilogue_step(const TapeMode& mode) const {
+  if (batch_ && mode.training) return {};
+  return {.kind = EpilogueStep::Kind::affine};
 }
 
 Shape BatchNorm::output_shape(const Shape& x) const {
@@ -97,7 +102,7 @@ RoundingBound BatchNorm::rounding(std::span<const Shape> x, const Arithmetic& ar
 
 Emitter::Value BatchNorm::emit(Emitter& emitter, std::span<const Emitter::Value> x, std::span<const Shape>) const {
   Tape tape(backend_, {});
-  const Affine form = evaluation_form(tape);
+  const ChannelAffine form = evaluation_form(tape);
   const Tensor scale = emitted(backend_, form.scale.value), shift = emitted(backend_, form.shift.value);
   return emitter.scale_shift(x[0], &scale, &shift);
 }

@@ -26,15 +26,14 @@ class BatchNorm final : public UnaryModule {
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
   Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
                       std::span<const Shape> shapes) const override;
+  EpilogueStep epilogue_step(const TapeMode& mode) const override;
+  ChannelAffine channel_affine(Tape& tape) const override { return evaluation_form(tape); }
   void visit(const std::string& path, Visitor& visitor) override;
 
  private:
-  /// What is executed: y = scale x + shift.
-  struct Affine {
-    Var scale, shift;
-  };
-  Affine affine(Tape& tape, const Var& mean, const Var& variance) const;
-  Affine evaluation_form(Tape& tape) const;
+  ChannelAffine affine(Tape& tape, const Var& mean, const Var& variance) const;
+  /// What is executed outside of training with the batch's statistics.
+  ChannelAffine evaluation_form(Tape& tape) const;
   Var batch_forward(Tape& tape, const Var& x);
 
   Backend& backend_;

@@ -73,6 +73,7 @@ class Relu final : public UnaryModule {
   LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "slope"}; }
   /// Exact: numbers are moved and compared only.
   RoundingBound rounding(std::span<const Shape>, const Arithmetic&) const override { return {}; }
+  EpilogueStep epilogue_step(const TapeMode&) const override { return {.kind = EpilogueStep::Kind::clip, .low = 0}; }
   Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
                       std::span<const Shape> shapes) const override;
 };
@@ -156,6 +157,7 @@ class Add final : public Module {
   Cost cost(std::span<const Shape>) const override { return {}; }
   LayerBound bound(std::span<const UpperBound> in, std::span<const Shape> x) const override;
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
+  EpilogueStep epilogue_step(const TapeMode&) const override { return {.kind = EpilogueStep::Kind::add}; }
   Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
                       std::span<const Shape> shapes) const override;
 };

@@ -75,11 +75,11 @@ TEST_CASE("cpu: convolutions agree with the host loops", "[cpu][conv]") {
     const Tensor xd = oracle.upload(x), wd = oracle.upload(w), biasd = oracle.upload(bias), dyd = oracle.upload(dy);
 
     Tensor y = cpu->empty(ys, Layout::channels_last), expected = oracle.empty(ys, Layout::channels_last);
-    cpu->conv2d(x, w, nullptr, c.spec, y);
-    oracle.conv2d(xd, wd, nullptr, c.spec, expected);
+    cpu->conv2d(x, w, {}, c.spec, y);
+    oracle.conv2d(xd, wd, {}, c.spec, expected);
     CHECK(relative_error(y, expected) < kTolerance);
-    cpu->conv2d(x, w, &bias, c.spec, y);
-    oracle.conv2d(xd, wd, &biasd, c.spec, expected);
+    cpu->conv2d(x, w, {.bias = &bias}, c.spec, y);
+    oracle.conv2d(xd, wd, {.bias = &biasd}, c.spec, expected);
     CHECK(relative_error(y, expected) < kTolerance);
 
     Tensor dx = cpu->empty_like(x), expected_dx = oracle.empty_like(xd);
@@ -101,8 +101,8 @@ TEST_CASE("cpu: more convolutions than the cache holds", "[cpu][conv]") {
     const Tensor x = random_tensor({1, 2, 1, width}, 5, Layout::channels_last), w = random_tensor({2, 2, 1, 3}, 6);
     Tensor y = cpu->empty({1, 2, 1, width - 2}, Layout::channels_last);
     Tensor expected = oracle.empty(y.shape(), Layout::channels_last);
-    cpu->conv2d(x, w, nullptr, {}, y);
-    oracle.conv2d(oracle.upload(x), oracle.upload(w), nullptr, {}, expected);
+    cpu->conv2d(x, w, {}, {}, y);
+    oracle.conv2d(oracle.upload(x), oracle.upload(w), {}, {}, expected);
     REQUIRE(relative_error(y, expected) < kTolerance);
   }
 }
@@ -111,7 +111,7 @@ TEST_CASE("cpu: an empty batch", "[cpu][conv]") {
   const auto cpu = make_cpu_backend(2);
   const Tensor x = Tensor::empty({0, 4, 5, 5}, DType::f32, Layout::channels_last), w = random_tensor({4, 4, 3, 3}, 7);
   Tensor y = cpu->empty({0, 4, 3, 3}, Layout::channels_last), dw = cpu->empty_like(w);
-  cpu->conv2d(x, w, nullptr, {}, y);
+  cpu->conv2d(x, w, {}, {}, y);
   cpu->conv2d_wgrad(x, y, {}, dw);
   for (float value : dw.host<float>()) CHECK(value == 0);
 }

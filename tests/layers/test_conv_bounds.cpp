@@ -48,7 +48,7 @@ Eigen::MatrixXd written_out(Backend& backend, const Case& c) {
   const Tensor w = backend.upload(c.kernel);
   const Shape shape = conv2d_shape(x.shape(), w.shape(), c.map.spec);
   Tensor y = backend.empty(shape, Layout::channels_last);
-  backend.conv2d(backend.upload(x), w, nullptr, c.map.spec, y);
+  backend.conv2d(backend.upload(x), w, {}, c.map.spec, y);
   const Tensor host = backend.download(y);
   const int64_t out = shape.numel() / in;
   Eigen::MatrixXd matrix(out, in);
@@ -131,7 +131,7 @@ TEST_CASE("on large maps the Fourier bound stays above the truth, on a coarse gr
     Tensor y = backend->empty(x.shape(), Layout::channels_last);
     double truth = 0;
     for (int round = 0; round < 200; ++round) {
-      backend->conv2d(x, w, nullptr, c.map.spec, y);
+      backend->conv2d(x, w, {}, c.map.spec, y);
       const double before = std::sqrt(backend->sum_of_squares(x));
       truth = std::sqrt(backend->sum_of_squares(y)) / before;
       backend->conv2d_dgrad(y, w, c.map.spec, x);

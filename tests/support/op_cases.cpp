@@ -57,6 +57,15 @@ OpCase conv(const std::string& name, const OpInput& x, const Shape& w, const Con
   return made;
 }
 
+/// Bias, addend and a range besides; the parity of clipped outputs at the ends is a matter of rounding alone.
+OpCase conv_epilogue(const std::string& name, const OpInput& x, const Shape& w, const ConvSpec& spec, double low,
+                     double high) {
+  const OpInput added{conv2d_shape(x.shape, w, spec), Layout::channels_last};
+  return {"conv2d epilogue, " + name, {x, {w}, {{w[0]}}, added}, [spec, low, high](Tape&, const std::vector<Var>& v) {
+            return ops::conv2d(v[0], v[1], {.bias = &v[2], .addend = &v[3], .low = low, .high = high}, spec);
+          }};
+}
+
 /// The kernel is no free input: an op that promises J' = -J cannot be asked for its adjoint at other kernels, so that
 /// differences are taken through skew().
 OpCase series(const std::string& name, const OpInput& x, const Shape& k, int64_t groups, std::vector<double> c,
@@ -78,6 +87,12 @@ void add_convolutions(std::vector<OpCase>& cases) {
       conv("depthwise", map(2, 6, 6, 6), {6, 1, 3, 3}, {.stride = {2, 2}, .pad = {1, 1, 1, 1}, .groups = 6}, false));
   cases.push_back(conv("one-sided padding, 2x4", map(1, 4, 6, 6), {4, 4, 2, 4}, {.pad = {1, 0, 0, 2}}, false));
   cases.push_back(conv("1x1", map(3, 8, 4, 4), {8, 4, 1, 1}, {.groups = 2}, false));
+  const double unbounded = std::numeric_limits<double>::infinity();
+  cases.push_back(conv_epilogue("relu", map(2, 8, 7, 5), {16, 8, 3, 3}, {.pad = {1, 1, 1, 1}}, 0, unbounded));
+  cases.push_back(conv_epilogue("range", map(2, 6, 6, 6), {6, 1, 3, 3}, {.stride = {2, 2}, .groups = 6}, -1, 0.5));
+  cases.push_back(conv_epilogue("1x1", map(3, 16, 4, 4), {8, 16, 1, 1}, {}, -unbounded, 1));
+  cases.push_back(conv_epilogue("1x1 groups", map(3, 8, 4, 4), {8, 4, 1, 1}, {.groups = 2}, 0, 6));
+  cases.push_back(conv_epilogue("sum", map(1, 3, 6, 6), {8, 3, 3, 3}, {}, -unbounded, unbounded));
   const std::vector<double> taylor = {1, 1, 1. / 2, 1. / 6, 1. / 24, 1. / 120}, three = {0.9, 0.8, 0.3, 0.1};
   cases.push_back(series("3x3", map(3, 4, 5, 6), {4, 4, 3, 3}, 1, taylor, SeriesSave::iterates));
   cases.push_back(series("groups", map(17, 12, 4, 4), {12, 3, 3, 3}, 4, taylor, SeriesSave::iterates));

@@ -24,7 +24,8 @@ class CheckBackend final : public Backend {
   Tensor upload(const Tensor& host) override { return first_->upload(host); }
   Tensor download(const Tensor& x) override { return first_->download(x); }
 
-  void conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) override;
+  void conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
+              Tensor& y) override;
   void conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) override;
   void conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) override;
   void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) override;

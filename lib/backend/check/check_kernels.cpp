@@ -3,8 +3,12 @@
 
 namespace gsnet {
 
-void CheckBackend::conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) {
-  both("conv2d", [&](Backend& on, Arguments& the) { on.conv2d(the.in(x), the.in(w), the.in(bias), spec, the.out(y)); });
+void CheckBackend::conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
+                          Tensor& y) {
+  both("conv2d", [&](Backend& on, Arguments& the) {
+    const ConvEpilogue<Tensor> same{the.in(after.bias), the.in(after.addend), after.low, after.high};
+    on.conv2d(the.in(x), the.in(w), same, spec, the.out(y));
+  });
 }
 
 void CheckBackend::conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) {

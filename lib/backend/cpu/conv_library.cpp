@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <span>
 #include <unordered_map>
@@ -75,8 +76,12 @@ api::ConvMemory describe(const Shape& x, const Shape& w, const Shape& y, const C
 }
 
 /// Scratch comes from us, and single precision is single precision whatever the environment says.
-dnnl::primitive_attr attributes() {
+dnnl::primitive_attr attributes(const ConvEpilogue<Tensor>& after, const dnnl::memory::desc& y) {
   dnnl::primitive_attr attr;
+  dnnl::post_ops then;
+  if (after.addend != nullptr) then.append_binary(dnnl::algorithm::binary_add, y);
+  if (after.clips()) api::append_clip(then, static_cast<float>(after.low), static_cast<float>(after.high));
+  attr.set_post_ops(then);
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   attr.set_fpmath_mode(dnnl::fpmath_mode::strict);
   return attr;
@@ -89,9 +94,15 @@ ConvLibrary::ConvLibrary(int threads, std::shared_ptr<Allocator> memory)
 
 ConvLibrary::~ConvLibrary() = default;
 
-ConvLibrary::Key ConvLibrary::key_of(Kind kind, const Shape& x, const Shape& w, const ConvSpec& spec) {
-  Key key = {static_cast<int64_t>(kind), spec.groups};
-  size_t at = 2;
+ConvLibrary::Key ConvLibrary::key_of(Kind kind, const Shape& x, const Shape& w, const ConvSpec& spec,
+                                     const ConvEpilogue<Tensor>& after) {
+  Key key = {static_cast<int64_t>(kind),
+             spec.groups,
+             after.bias != nullptr,
+             after.addend != nullptr,
+             std::bit_cast<int64_t>(after.low),
+             std::bit_cast<int64_t>(after.high)};
+  size_t at = 6;
   const auto append = [&](std::span<const int64_t> numbers) {
     for (const int64_t number : numbers) key[at++] = number;
   };
@@ -104,9 +115,9 @@ ConvLibrary::Key ConvLibrary::key_of(Kind kind, const Shape& x, const Shape& w, 
 }
 
 std::unique_ptr<ConvLibrary::Primitive> ConvLibrary::make(Kind kind, const Shape& x, const Shape& w, const Shape& y,
-                                                          const ConvSpec& spec) {
-  const auto memory = describe(x, w, y, spec, kind == Kind::forward_bias);
-  const auto attr = attributes();
+                                                          const ConvSpec& spec, const ConvEpilogue<Tensor>& after) {
+  const auto memory = describe(x, w, y, spec, after.bias != nullptr);
+  const auto attr = attributes(after, memory.y);
   const dnnl::engine& engine = host_engine();
   auto made = std::make_unique<Primitive>();
   const auto keep = [&](const auto& pd, const dnnl::memory::desc& chosen, auto primitive) {
@@ -140,8 +151,8 @@ std::unique_ptr<ConvLibrary::Primitive> ConvLibrary::make(Kind kind, const Shape
 }
 
 const ConvLibrary::Primitive& ConvLibrary::find(Kind kind, const Shape& x, const Shape& w, const Shape& y,
-                                                const ConvSpec& spec) {
-  const Key key = key_of(kind, x, w, spec);
+                                                const ConvSpec& spec, const ConvEpilogue<Tensor>& after) {
+  const Key key = key_of(kind, x, w, spec, after);
   if (const auto found = entries_.find(key); found != entries_.end()) {
     found->second.last_use = ++uses_;
     return *found->second.primitive;
@@ -149,7 +160,7 @@ const ConvLibrary::Primitive& ConvLibrary::find(Kind kind, const Shape& x, const
   if (entries_.size() >= kMostEntries) {
     entries_.erase(std::ranges::min_element(entries_, {}, [](const auto& e) { return e.second.last_use; }));
   }
-  return *entries_.emplace(key, Entry{make(kind, x, w, y, spec), ++uses_}).first->second.primitive;
+  return *entries_.emplace(key, Entry{make(kind, x, w, y, spec, after), ++uses_}).first->second.primitive;
 }
 
 namespace {
@@ -178,12 +189,12 @@ class Call {
 
 }  // namespace
 
-void ConvLibrary::forward(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, const Tensor& y) {
+void ConvLibrary::forward(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
+                          const Tensor& y) {
   if (y.numel() == 0) return;
   const OmpThreads threads(threads_);
   guarded("conv2d", [&] {
-    const Kind kind = bias != nullptr ? Kind::forward_bias : Kind::forward;
-    const Primitive& p = find(kind, x.shape(), w.shape(), y.shape(), spec);
+    const Primitive& p = find(Kind::forward, x.shape(), w.shape(), y.shape(), spec, after);
     Call call(memory_, p.weight_bytes(), p.scratchpad.get_size());
     dnnl::memory kernel = call.at(p.w_plain, w);
     if (p.reordered) {
@@ -194,7 +205,10 @@ void ConvLibrary::forward(const Tensor& x, const Tensor& w, const Tensor* bias, 
                                                        {DNNL_ARG_WEIGHTS, kernel},
                                                        {DNNL_ARG_DST, call.at(p.y, y)},
                                                        {DNNL_ARG_SCRATCHPAD, call.scratch(p.scratchpad)}};
-    if (bias != nullptr) arguments.emplace(DNNL_ARG_BIAS, call.at(p.bias, *bias));
+    if (after.bias != nullptr) arguments.emplace(DNNL_ARG_BIAS, call.at(p.bias, *after.bias));
+    if (after.addend != nullptr) {
+      arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, call.at(p.y, *after.addend));
+    }
     call.run(p.run, arguments);
   });
 }

@@ -20,15 +20,16 @@ class ConvLibrary {
   ConvLibrary(int threads, std::shared_ptr<Allocator> memory);
   ~ConvLibrary();
 
-  void forward(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, const Tensor& y);
+  void forward(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
+               const Tensor& y);
   void backward_data(const Tensor& dy, const Tensor& w, const ConvSpec& spec, const Tensor& dx);
   void backward_weights(const Tensor& x, const Tensor& dy, const ConvSpec& spec, const Tensor& dw);
   /// y = sum_m c_m (sign J)^m x by Horner, for batches too small for the series kernels.
   void series(const Tensor& x, const Tensor& k, const SeriesSpec& spec, float sign, const Tensor& y);
 
  private:
-  enum class Kind : int64_t { forward, forward_bias, backward_data, backward_weights };
-  using Key = std::array<int64_t, 18>;
+  enum class Kind : int64_t { forward, backward_data, backward_weights };
+  using Key = std::array<int64_t, 22>;
   struct Primitive;
   struct Entry {
     std::unique_ptr<Primitive> primitive;
@@ -36,10 +37,11 @@ class ConvLibrary {
   };
   static constexpr size_t kMostEntries = 256;
 
-  static Key key_of(Kind kind, const Shape& x, const Shape& w, const ConvSpec& spec);
+  static Key key_of(Kind kind, const Shape& x, const Shape& w, const ConvSpec& spec, const ConvEpilogue<Tensor>& after);
   static std::unique_ptr<Primitive> make(Kind kind, const Shape& x, const Shape& w, const Shape& y,
-                                         const ConvSpec& spec);
-  const Primitive& find(Kind kind, const Shape& x, const Shape& w, const Shape& y, const ConvSpec& spec);
+                                         const ConvSpec& spec, const ConvEpilogue<Tensor>& after);
+  const Primitive& find(Kind kind, const Shape& x, const Shape& w, const Shape& y, const ConvSpec& spec,
+                        const ConvEpilogue<Tensor>& after = {});
 
   int threads_;
   std::shared_ptr<Allocator> memory_;

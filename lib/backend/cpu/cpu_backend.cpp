@@ -53,11 +53,16 @@ void pointwise(int threads, const Tensor& x, const Tensor& w, int64_t groups, co
 }  // namespace
 
 // The library's grouped convolutions of wide pixels reach a tenth of what its matrix product does.
-void CpuBackend::conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) {
-  if (bias == nullptr && x.numel() > 0 && is_pointwise(w.shape(), spec)) {
-    return pointwise(threads(), x, w, spec.groups, y);
+void CpuBackend::conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
+                        Tensor& y) {
+  const bool more = after.bias != nullptr || after.addend != nullptr || after.clips();
+  if (x.numel() == 0 || !is_pointwise(w.shape(), spec) || (more && spec.groups == 1)) {
+    return convs_->forward(x, w, after, spec, y);
   }
-  convs_->forward(x, w, bias, spec, y);
+  pointwise(threads(), x, w, spec.groups, y);
+  if (after.bias != nullptr) add_bias(y, *after.bias, y);
+  if (after.addend != nullptr) binary(BinaryOp::add, y, *after.addend, y);
+  if (after.clips()) clip(after.low, after.high, y, y);
 }
 
 void CpuBackend::conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) {

@@ -20,7 +20,8 @@ class CpuBackend final : public host::HostBackend<float> {
   std::string description() const override;
   Arithmetic arithmetic() const override;
 
-  void conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) override;
+  void conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
+              Tensor& y) override;
   void conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) override;
   void conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) override;
 

@@ -2,6 +2,7 @@
 // descriptor before it.
 #pragma once
 
+#include <limits>
 #include <oneapi/dnnl/dnnl.hpp>
 
 namespace gsnet::cpu::api {
@@ -18,6 +19,16 @@ using BackwardData = dnnl::convolution_backward_data;
 using BackwardWeights = dnnl::convolution_backward_weights;
 
 constexpr auto kDirect = dnnl::algorithm::convolution_direct;
+
+inline void append_clip(dnnl::post_ops& to, float low, float high) {
+  const bool relu = low == 0 && high == std::numeric_limits<float>::infinity();
+  const auto kind = relu ? dnnl::algorithm::eltwise_relu : dnnl::algorithm::eltwise_clip;
+#if DNNL_VERSION_MAJOR >= 3
+  to.append_eltwise(kind, low, relu ? 0 : high);
+#else
+  to.append_eltwise(1, kind, low, relu ? 0 : high);
+#endif
+}
 
 #if DNNL_VERSION_MAJOR >= 3
 

@@ -29,12 +29,15 @@ ConvSpec same_padding(const Tensor& k, int64_t groups) {
 }  // namespace
 
 template <class T>
-void HostConv<T>::conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) {
+void HostConv<T>::conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
+                         Tensor& y) {
   const Shape xs = x.shape(), ws = w.shape(), ys = y.shape();
   const int64_t out = ys[1], in = xs[1], per = ws[1], out_per = out / spec.groups, taps = ws[2] * ws[3];
   const T* xd = x.data<T>();
   const T* wd = w.data<T>();
-  const T* bd = bias != nullptr ? bias->data<T>() : nullptr;
+  const T* bd = after.bias != nullptr ? after.bias->data<T>() : nullptr;
+  const T* added = after.addend != nullptr ? after.addend->data<T>() : nullptr;
+  const T low = static_cast<T>(after.low), high = static_cast<T>(after.high);
   T* yd = y.data<T>();
   parallel_for(this->threads(), ys[0] * ys[2], ys[3] * out * per * taps, [&](int64_t begin, int64_t end) {
     for (int64_t line = begin; line < end; ++line) {
@@ -52,6 +55,8 @@ void HostConv<T>::conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, c
             to[o] += sum;
           }
         });
+        for (int64_t o = 0; added != nullptr && o < out; ++o) to[o] += added[to - yd + o];
+        for (int64_t o = 0; after.clips() && o < out; ++o) to[o] = to[o] < low ? low : to[o] > high ? high : to[o];
       }
     }
   });
@@ -116,7 +121,7 @@ void HostConv<T>::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& s
   this->scale(spec.coefficients[0], x, y);
   for (int term = 1; term <= spec.degree(); ++term) {
     Tensor next = this->empty_like(x);
-    this->conv2d(power, k, nullptr, conv, next);
+    this->conv2d(power, k, {}, conv, next);
     power = next;
     this->axpby(spec.coefficients[static_cast<size_t>(term)], power, 1, y, y);
     if (saved != nullptr && spec.save == SeriesSave::iterates && term < spec.degree()) {
@@ -136,7 +141,7 @@ void HostConv<T>::conv_exp_backward(const Tensor& x, const Tensor& k, const Seri
   powers.insert(powers.end(), saved.tensors.begin(), saved.tensors.end());
   while (dk != nullptr && static_cast<int>(powers.size()) < degree) {
     Tensor next = this->empty_like(x);
-    this->conv2d(powers.back(), k, nullptr, conv, next);
+    this->conv2d(powers.back(), k, {}, conv, next);
     powers.push_back(next);
   }
   Tensor g = this->empty_like(dy), pulled = this->empty_like(dy);

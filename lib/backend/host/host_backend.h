@@ -46,7 +46,8 @@ class HostConv : public HostMemory<T> {
  public:
   using HostMemory<T>::HostMemory;
 
-  void conv2d(const Tensor& x, const Tensor& w, const Tensor* bias, const ConvSpec& spec, Tensor& y) override;
+  void conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
+              Tensor& y) override;
   void conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) override;
   void conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) override;
 
