@@ -1,0 +1,256 @@
+#include "backend/cuda/conv_plans.h"
+
+#include <cudnn.h>
+#include <cudnn_graph.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+
+namespace gsnet::cuda {
+namespace {
+
+void check(cudnnStatus_t status, std::string_view what) {
+  GSNET_CHECK(status == CUDNN_STATUS_SUCCESS, fmt::format("[cuda] {}: {}", what, cudnnGetErrorString(status)));
+}
+
+/// A descriptor of the graph API.
+class Descriptor {
+ public:
+  explicit Descriptor(cudnnBackendDescriptorType_t type) {
+    check(cudnnBackendCreateDescriptor(type, &handle_), "a descriptor");
+  }
+  Descriptor(Descriptor&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  Descriptor& operator=(Descriptor&&) = delete;
+  ~Descriptor() {
+    if (handle_ != nullptr) cudnnBackendDestroyDescriptor(handle_);
+  }
+
+  cudnnBackendDescriptor_t get() const { return handle_; }
+
+  template <class T>
+  void set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::span<const T> values) {
+    check(cudnnBackendSetAttribute(handle_, name, type, static_cast<int64_t>(values.size()), values.data()),
+          "an attribute");
+  }
+  template <class T>
+  void set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, const T& value) {
+    set(name, type, std::span<const T>(&value, 1));
+  }
+  void set(cudnnBackendAttributeName_t name, const Descriptor& other) {
+    set(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, other.handle_);
+  }
+  void set(cudnnBackendAttributeName_t name, std::initializer_list<int64_t> values) {
+    set(name, CUDNN_TYPE_INT64, std::span<const int64_t>(values.begin(), values.size()));
+  }
+  void finalise(std::string_view what) { check(cudnnBackendFinalize(handle_), what); }
+  /// Whether the library can do what it describes.
+  bool try_finalise() { return cudnnBackendFinalize(handle_) == CUDNN_STATUS_SUCCESS; }
+
+  int64_t number(cudnnBackendAttributeName_t name) const {
+    int64_t value = 0, count = 0;
+    check(cudnnBackendGetAttribute(handle_, name, CUDNN_TYPE_INT64, 1, &count, &value), "an attribute");
+    return value;
+  }
+
+ private:
+  cudnnBackendDescriptor_t handle_ = nullptr;
+};
+
+/// Channels-last: axes in the order (N, C, H, W), C neighbours in memory.
+Descriptor tensor(int64_t id, const Shape& s) {
+  Descriptor made(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
+  made.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT);
+  made.set(CUDNN_ATTR_TENSOR_DIMENSIONS, {s[0], s[1], s[2], s[3]});
+  made.set(CUDNN_ATTR_TENSOR_STRIDES, {s[1] * s[2] * s[3], 1, s[3] * s[1], s[1]});
+  made.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, {id});
+  made.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, {int64_t{64}});
+  made.finalise("a tensor of a convolution");
+  return made;
+}
+
+Descriptor convolution(const ConvSpec& spec) {
+  Descriptor made(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
+  made.set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, {int64_t{2}});
+  made.set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT);
+  made.set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, CUDNN_CROSS_CORRELATION);
+  made.set(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, {spec.pad[0], spec.pad[1]});
+  made.set(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, {spec.pad[2], spec.pad[3]});
+  made.set(CUDNN_ATTR_CONVOLUTION_DILATIONS, {spec.dilation[0], spec.dilation[1]});
+  made.set(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, {spec.stride[0], spec.stride[1]});
+  made.finalise("a convolution");
+  return made;
+}
+
+/// Names of one operation's attributes.
+struct OperationNames {
+  cudnnBackendDescriptorType_t type;
+  cudnnBackendAttributeName_t conv, x, w, y, alpha, beta;
+};
+
+constexpr OperationNames kNames[] = {
+    {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA},
+    {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA},
+    {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}};
+
+/// What single precision in a fixed order rules out.
+bool is_exact_enough(const Descriptor& engine) {
+  cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
+  int64_t count = 0;
+  check(cudnnBackendGetAttribute(engine.get(), CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+                                 CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes),
+        "notes of an engine");
+  return std::ranges::all_of(std::span(notes, static_cast<size_t>(count)), [](cudnnBackendNumericalNote_t note) {
+    return note == CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP;
+  });
+}
+
+/// The engine of a configuration.
+Descriptor engine_of(const Descriptor& config) {
+  Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+  cudnnBackendDescriptor_t handle = engine.get();
+  int64_t count = 0;
+  check(cudnnBackendGetAttribute(config.get(), CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count,
+                                 &handle),
+        "the engine of a configuration");
+  return engine;
+}
+
+/// What the library would try, the best first.
+std::vector<Descriptor> configurations(const Descriptor& graph, cudnnBackendHeurMode_t mode) {
+  Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, mode);
+  if (!heuristics.try_finalise()) return {};
+  int64_t count = 0;
+  check(cudnnBackendGetAttribute(heuristics.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0,
+                                 &count, nullptr),
+        "engines for a convolution");
+  std::vector<Descriptor> made;
+  std::vector<cudnnBackendDescriptor_t> handles;
+  for (int64_t i = 0; i < count; ++i) {
+    made.emplace_back(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+    handles.push_back(made.back().get());
+  }
+  check(cudnnBackendGetAttribute(heuristics.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count,
+                                 &count, handles.data()),
+        "engines for a convolution");
+  while (std::ssize(made) > count) made.pop_back();
+  return made;
+}
+
+}  // namespace
+
+struct ConvPlans::Handle {
+  explicit Handle(void* stream) {
+    check(cudnnCreate(&get), "cuDNN");
+    check(cudnnSetStream(get, static_cast<cudaStream_t>(stream)), "cuDNN");
+  }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  ~Handle() { cudnnDestroy(get); }
+
+  cudnnHandle_t get = nullptr;
+};
+
+struct ConvPlans::Plan {
+  Descriptor plan{CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR};
+  int64_t workspace = 0;
+};
+
+ConvPlans::ConvPlans(void* stream, std::shared_ptr<Allocator> memory)
+    : handle_(std::make_unique<Handle>(stream)), memory_(std::move(memory)) {}
+
+ConvPlans::~ConvPlans() = default;
+
+ConvPlans::Key ConvPlans::key_of(Kind kind, const Convolution& c) {
+  Key key = {static_cast<int64_t>(kind), c.spec.groups};
+  size_t at = 2;
+  const auto append = [&](std::span<const int64_t> numbers) {
+    for (const int64_t number : numbers) key[at++] = number;
+  };
+  append(c.x.extents());
+  append(c.w.extents());
+  append(c.y.extents());
+  append(c.spec.stride);
+  append(std::span(c.spec.pad).first(2));
+  append(c.spec.dilation);
+  return key;
+}
+
+// The library reads the number of groups off the channels. Null where no engine can do it.
+std::unique_ptr<ConvPlans::Plan> ConvPlans::make(Kind kind, const Convolution& c) {
+  constexpr int64_t kX = 1, kW = 2, kY = 3;
+  const Descriptor x = tensor(kX, c.x), w = tensor(kW, c.w), y = tensor(kY, c.y), conv = convolution(c.spec);
+  const OperationNames& names = kNames[static_cast<size_t>(kind)];
+  Descriptor operation(names.type);
+  operation.set(names.conv, conv);
+  operation.set(names.x, x);
+  operation.set(names.w, w);
+  operation.set(names.y, y);
+  operation.set(names.alpha, CUDNN_TYPE_FLOAT, 1.0F);
+  operation.set(names.beta, CUDNN_TYPE_FLOAT, 0.0F);
+  operation.finalise("a convolution");
+  Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
+  graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, handle_->get);
+  graph.finalise("a convolution");
+  for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
+    for (const Descriptor& config : configurations(graph, mode)) {
+      if (!is_exact_enough(engine_of(config))) continue;
+      auto made = std::make_unique<Plan>();
+      made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
+      made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle_->get);
+      if (!made->plan.try_finalise()) continue;
+      made->workspace = made->plan.number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
+      return made;
+    }
+  }
+  return nullptr;
+}
+
+bool ConvPlans::run(Kind kind, const Convolution& c, const float* x, const float* w, const float* y) {
+  const Key key = key_of(kind, c);
+  auto found = entries_.find(key);
+  if (found == entries_.end()) {
+    if (entries_.size() >= kMostEntries) {
+      entries_.erase(std::ranges::min_element(entries_, {}, [](const auto& e) { return e.second.last_use; }));
+    }
+    found = entries_.emplace(key, Entry{make(kind, c), 0}).first;
+  }
+  found->second.last_use = ++uses_;
+  if (found->second.plan == nullptr) return false;
+  const Plan& plan = *found->second.plan;
+  const Tensor workspace = Tensor::empty({plan.workspace}, DType::u8, Layout::row_major, memory_);
+  Descriptor operands(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+  const void* pointers[] = {x, w, y};
+  operands.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, {1, 2, 3});
+  operands.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, std::span<const void* const>(pointers));
+  operands.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, workspace.raw());
+  operands.finalise("operands of a convolution");
+  check(cudnnBackendExecute(handle_->get, plan.plan.get(), operands.get()), "a convolution");
+  return true;
+}
+
+std::string conv_library_version() {
+  const size_t version = cudnnGetVersion();
+  return fmt::format("cuDNN {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
+
+}  // namespace gsnet::cuda

@@ -1,0 +1,50 @@
+// Convolutions by cuDNN's graph API: one operation a graph, the heuristics' first engine that sums in single precision,
+// transforms nothing and is deterministic; plans are kept by shape, the least recently used one going first.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "backend/cuda/runtime.h"
+
+namespace gsnet::cuda {
+
+class ConvPlans {
+ public:
+  enum class Kind : int64_t { forward, dgrad, wgrad };
+
+  /// `stream` is a cudaStream_t; workspaces come from `memory`.
+  ConvPlans(void* stream, std::shared_ptr<Allocator> memory);
+  ConvPlans(const ConvPlans&) = delete;
+  ConvPlans& operator=(const ConvPlans&) = delete;
+  ~ConvPlans();
+
+  /// The operands by place, whichever of them is the result: x and y channels-last, w (Co, Kh, Kw, Ci/g). False where
+  /// the library has no such engine.
+  bool run(Kind kind, const Convolution& c, const float* x, const float* w, const float* y);
+
+ private:
+  struct Plan;
+  using Key = std::array<int64_t, 22>;
+  struct Entry {
+    std::unique_ptr<Plan> plan;  ///< null: no engine
+    int64_t last_use;
+  };
+  static constexpr size_t kMostEntries = 256;
+
+  static Key key_of(Kind kind, const Convolution& c);
+  std::unique_ptr<Plan> make(Kind kind, const Convolution& c);
+  struct Handle;
+
+  std::unique_ptr<Handle> handle_;
+  std::shared_ptr<Allocator> memory_;
+  std::map<Key, Entry> entries_;
+  int64_t uses_ = 0;
+};
+
+/// "cuDNN 9.12.0"
+std::string conv_library_version();
+
+}  // namespace gsnet::cuda

@@ -1,0 +1,95 @@
+#include "backend/cuda/cuda_backend.h"
+
+#include "core/error.h"
+
+namespace gsnet::cuda {
+
+Product Product::dense(int64_t batch, int64_t rows, int64_t columns, int64_t inner, bool transpose_a,
+                       bool transpose_b) {
+  return {.batch = batch,
+          .rows = rows,
+          .columns = columns,
+          .inner = inner,
+          .transpose_a = transpose_a,
+          .transpose_b = transpose_b,
+          .step_a = transpose_a ? rows : inner,
+          .step_b = transpose_b ? inner : columns,
+          .step_y = columns,
+          .stride_a = rows * inner,
+          .stride_b = inner * columns,
+          .stride_y = rows * columns};
+}
+
+CudaBackend::CudaBackend(std::unique_ptr<Runtime> runtime) : runtime_(std::move(runtime)) {
+  faults_ = Tensor::empty({1}, DType::i32, Layout::row_major, memory());
+  runtime_->clear(faults_.raw(), faults_.bytes());
+}
+
+// Libraries sum in whatever order they like; engines that transform their input, or round it, are not used.
+Arithmetic CudaBackend::arithmetic() const {
+  return {.unit_roundoff = 0x1p-24, .roundings_per_product = 1, .orders = 2};
+}
+
+void CudaBackend::synchronise() {
+  runtime_->synchronise();
+  throw_faults();
+}
+
+Tensor CudaBackend::upload(const Tensor& host) {
+  const bool real = host.dtype() != DType::i32 && host.dtype() != DType::i64 && host.dtype() != DType::u8;
+  const Tensor converted = real && host.dtype() != dtype() ? with_dtype(host, dtype()) : host;
+  Tensor copied = Tensor::empty(host.shape(), converted.dtype(), host.layout(), memory());
+  runtime_->to_device(copied.raw(), converted.raw(), converted.bytes());
+  return copied;
+}
+
+Tensor CudaBackend::download(const Tensor& x) {
+  Tensor host = Tensor::empty(x.shape(), x.dtype(), x.layout());
+  runtime_->to_host(host.raw(), x.raw(), x.bytes());
+  throw_faults();
+  return host;
+}
+
+const int32_t* CudaBackend::constant(std::span<const int32_t> values) {
+  std::vector<int32_t> key(values.begin(), values.end());
+  const auto found = constants_.find(key);
+  if (found != constants_.end()) return found->second.data<int32_t>();
+  Tensor made = Tensor::empty({static_cast<int64_t>(values.size())}, DType::i32, Layout::row_major, memory());
+  runtime_->to_device(made.raw(), values.data(), made.bytes());
+  runtime_->synchronise();  // the caller's memory may go
+  return constants_.emplace(std::move(key), std::move(made)).first->second.data<int32_t>();
+}
+
+Tensor CudaBackend::scratch(const Shape& shape, DType dtype) const {
+  return Tensor::empty(shape, dtype, Layout::row_major, memory());
+}
+
+void CudaBackend::throw_faults() {
+  int32_t fault = 0;
+  runtime_->to_host(&fault, faults_.raw(), sizeof(fault));
+  if (fault == 0) return;
+  runtime_->clear(faults_.raw(), faults_.bytes());
+  switch (static_cast<Fault>(fault)) {
+    case Fault::label:
+      throw Error("[loss] a label is outside the classes");
+    case Fault::row:
+      throw Error("[rows] a row was asked for that is not there");
+    case Fault::singular:
+      throw Error("[cayley] I - a is singular to working precision");
+    case Fault::none:
+      break;
+  }
+  throw Error("[cuda] a kernel noted a fault of no known kind");
+}
+
+void CudaBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) {
+  const int64_t batch = y.shape().rank() == 3 ? y.shape()[0] : 1, inner = a.shape()[transpose_a ? -2 : -1];
+  if (y.numel() == 0) return;
+  if (inner == 0) return runtime_->clear(y.raw(), y.bytes());
+  runtime_->multiply(Product::dense(batch, y.shape()[-2], y.shape()[-1], inner, transpose_a, transpose_b),
+                     a.data<float>(), b.data<float>(), y.data<float>());
+}
+
+void CudaBackend::copy(const Tensor& x, Tensor& y) { runtime_->copy(y.raw(), x.raw(), x.bytes()); }
+
+}  // namespace gsnet::cuda

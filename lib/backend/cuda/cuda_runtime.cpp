@@ -1,0 +1,121 @@
+// The driver, cuBLAS, and the convolutions of conv_plans.h behind one interface.
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "backend/cuda/conv_plans.h"
+#include "backend/cuda/handles.h"
+#include "backend/cuda/runtime.h"
+#include "core/error.h"
+
+namespace gsnet::cuda {
+namespace {
+
+constexpr size_t kWorkspaceBytes = size_t{32} << 20;
+
+class CudaRuntime final : public Runtime {
+ public:
+  CudaRuntime() {
+    int devices = 0;
+    const cudaError_t status = cudaGetDeviceCount(&devices);
+    GSNET_CHECK(status == cudaSuccess && devices > 0,
+                fmt::format("backend 'cuda': no device can be used here ({})",
+                            status == cudaSuccess ? "there is none" : cudaGetErrorString(status)));
+    check(cudaSetDevice(0), "device 0");
+    check(cudaGetDeviceProperties(&properties_, 0), "device 0");
+    cudaStream_t stream = nullptr;
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
+    stream_.reset(stream);
+    memory_ = make_device_allocator(0);
+    cublasHandle_t blas = nullptr;
+    check(cublasCreate(&blas), "cuBLAS");
+    blas_.reset(blas);
+    check(cublasSetStream(blas, stream), "cuBLAS");
+    check(cublasSetMathMode(blas, CUBLAS_PEDANTIC_MATH), "cuBLAS");  // single precision is single precision
+    workspace_ = Tensor::empty({static_cast<int64_t>(kWorkspaceBytes)}, DType::u8, Layout::row_major, memory_);
+    check(cublasSetWorkspace(blas, workspace_.raw(), workspace_.bytes()), "cuBLAS");
+    plans_ = std::make_unique<ConvPlans>(stream, memory_);
+  }
+  CudaRuntime(const CudaRuntime&) = delete;
+  CudaRuntime& operator=(const CudaRuntime&) = delete;
+  ~CudaRuntime() override { cudaStreamSynchronize(stream_.get()); }
+
+  std::string description() const override {
+    int runtime = 0;
+    cudaRuntimeGetVersion(&runtime);
+    return fmt::format("{}, CUDA {}.{}, {}", properties_.name, runtime / 1000, runtime / 10 % 100,
+                       conv_library_version());
+  }
+  Device device() const override { return {DeviceKind::cuda, 0}; }
+  const std::shared_ptr<Allocator>& memory() const override { return memory_; }
+  void* stream() const override { return stream_.get(); }
+
+  void to_device(void* to, const void* from, size_t bytes) override {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_.get()), "copying to the device");
+  }
+  void to_host(void* to, const void* from, size_t bytes) override {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_.get()), "copying to the host");
+    synchronise();
+  }
+  void copy(void* to, const void* from, size_t bytes) override {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_.get()), "copying");
+  }
+  void clear(void* to, size_t bytes) override { check(cudaMemsetAsync(to, 0, bytes, stream_.get()), "clearing"); }
+  void synchronise() override { check(cudaStreamSynchronize(stream_.get()), "waiting for the device"); }
+
+  // The library counts columns first: a row-major y = op(a) op(b) is y' = op(b)' op(a)' to it.
+  void multiply(const Product& p, const float* a, const float* b, float* y) override {
+    constexpr float kOne = 1, kZero = 0;
+    check(cublasSgemmStridedBatched(blas_.get(), p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+                                    p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, static_cast<int>(p.columns),
+                                    static_cast<int>(p.rows), static_cast<int>(p.inner), &kOne, b,
+                                    static_cast<int>(p.step_b), p.stride_b, a, static_cast<int>(p.step_a), p.stride_a,
+                                    &kZero, y, static_cast<int>(p.step_y), p.stride_y, static_cast<int>(p.batch)),
+          "a matrix product");
+  }
+
+  void solve(int64_t batch, int64_t m, bool transpose, float* a, float* b) override {
+    const auto count = static_cast<int>(batch), size = static_cast<int>(m);
+    std::vector<float*> host(static_cast<size_t>(2 * batch));
+    for (int64_t i = 0; i < batch; ++i) {
+      host[static_cast<size_t>(i)] = a + i * m * m;
+      host[static_cast<size_t>(batch + i)] = b + i * m * m;
+    }
+    const Tensor pointers = Tensor::empty({2 * batch}, DType::i64, Layout::row_major, memory_);
+    const Tensor pivots = Tensor::empty({batch * m}, DType::i32, Layout::row_major, memory_);
+    const Tensor info = Tensor::empty({batch}, DType::i32, Layout::row_major, memory_);
+    to_device(pointers.raw(), host.data(), pointers.bytes());
+    auto* matrices = static_cast<float**>(pointers.raw());
+    int refused = 0;
+    check(cublasSgetrfBatched(blas_.get(), size, matrices, size, pivots.data<int32_t>(), info.data<int32_t>(), count),
+          "a factorisation");
+    check(cublasSgetrsBatched(blas_.get(), transpose ? CUBLAS_OP_T : CUBLAS_OP_N, size, size, matrices, size,
+                              pivots.data<int32_t>(), matrices + batch, size, &refused, count),
+          "a solve");
+    synchronise();  // the host's list of pointers goes
+  }
+
+  bool conv_forward(const Convolution& c, const float* x, const float* w, float* y) override {
+    return plans_->run(ConvPlans::Kind::forward, c, x, w, y);
+  }
+  bool conv_dgrad(const Convolution& c, const float* dy, const float* w, float* dx) override {
+    return plans_->run(ConvPlans::Kind::dgrad, c, dx, w, dy);
+  }
+  bool conv_wgrad(const Convolution& c, const float* x, const float* dy, float* dw) override {
+    return plans_->run(ConvPlans::Kind::wgrad, c, x, dw, dy);
+  }
+
+ private:
+  cudaDeviceProp properties_{};
+  StreamHandle stream_;
+  std::shared_ptr<Allocator> memory_;
+  Tensor workspace_;
+  BlasHandle blas_;
+  std::unique_ptr<ConvPlans> plans_;
+};
+
+}  // namespace
+
+std::unique_ptr<Runtime> make_cuda_runtime() { return std::make_unique<CudaRuntime>(); }
+
+}  // namespace gsnet::cuda

@@ -1,0 +1,111 @@
+// Loops and reductions on the device. nvcc makes kernels of them; a host compiler makes loops over the same bodies,
+// which is how tests run this machine's arithmetic where there is no device. No atomics: the same input gives the same
+// bits.
+#pragma once
+
+#include <cstdint>
+
+#ifdef __CUDACC__
+#include <cuda_runtime.h>
+
+#include "backend/cuda/status.h"
+#define GSNET_DEVICE __device__
+#define GSNET_ANYWHERE __host__ __device__
+#else
+#define GSNET_DEVICE
+#define GSNET_ANYWHERE
+#endif
+
+namespace gsnet::cuda {
+
+/// A cudaStream_t.
+using Stream = void*;
+
+struct Sum {
+  static constexpr double kStart = 0;
+  GSNET_DEVICE static double join(double a, double b) { return a + b; }
+};
+struct Max {
+  static constexpr double kStart = -1.7976931348623157e308;
+  GSNET_DEVICE static double join(double a, double b) { return a < b ? b : a; }
+};
+
+/// Threads that share a row of a reduction; its partial results are joined as a binary tree.
+constexpr int kRowThreads = 256;
+
+#ifdef __CUDACC__
+
+template <class Body>
+__global__ void loop_kernel(int64_t count, Body body) {
+  const int64_t step = int64_t{blockDim.x} * gridDim.x;
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) body(i);
+}
+
+template <class Join, class Term, class Finish>
+__global__ void row_kernel(int64_t rows, int64_t columns, Term term, Finish finish) {
+  __shared__ double parts[kRowThreads];
+  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
+    double part = Join::kStart;
+    for (int64_t column = threadIdx.x; column < columns; column += kRowThreads) {
+      part = Join::join(part, term(row, column));
+    }
+    parts[threadIdx.x] = part;
+    for (int half = kRowThreads / 2; half > 0; half /= 2) {
+      __syncthreads();
+      if (static_cast<int>(threadIdx.x) < half) {
+        parts[threadIdx.x] = Join::join(parts[threadIdx.x], parts[threadIdx.x + half]);
+      }
+    }
+    if (threadIdx.x == 0) finish(row, parts[0]);
+    __syncthreads();
+  }
+}
+
+/// Calls body(i) for i in [0, count).
+template <class Body>
+void for_each(Stream stream, int64_t count, Body body) {
+  if (count <= 0) return;
+  constexpr int64_t kThreads = 256, kMostBlocks = int64_t{1} << 20;
+  const int64_t blocks = (count + kThreads - 1) / kThreads;
+  loop_kernel<<<static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks), static_cast<unsigned>(kThreads), 0,
+                static_cast<cudaStream_t>(stream)>>>(count, body);
+  check_launch();
+}
+
+/// Calls finish(row, total) with total = the terms of each row joined: term(row, column) for column in [0, columns).
+template <class Join, class Term, class Finish>
+void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish finish) {
+  if (rows <= 0) return;
+  constexpr int64_t kMostBlocks = int64_t{1} << 20;
+  row_kernel<Join><<<static_cast<unsigned>(rows < kMostBlocks ? rows : kMostBlocks), kRowThreads, 0,
+                     static_cast<cudaStream_t>(stream)>>>(rows, columns, term, finish);
+  check_launch();
+}
+
+#else
+
+template <class Body>
+void for_each(Stream, int64_t count, Body body) {
+  for (int64_t i = 0; i < count; ++i) body(i);
+}
+
+template <class Join, class Term, class Finish>
+void for_rows(Stream, int64_t rows, int64_t columns, Term term, Finish finish) {
+  for (int64_t row = 0; row < rows; ++row) {
+    double parts[kRowThreads];
+    for (int64_t thread = 0; thread < kRowThreads; ++thread) {
+      parts[thread] = Join::kStart;
+      for (int64_t column = thread; column < columns; column += kRowThreads) {
+        parts[thread] = Join::join(parts[thread], term(row, column));
+      }
+    }
+    for (int half = kRowThreads / 2; half > 0; half /= 2) {
+      for (int thread = 0; thread < half; ++thread) parts[thread] = Join::join(parts[thread], parts[thread + half]);
+    }
+    finish(row, parts[0]);
+  }
+}
+
+#endif
+
+}  // namespace gsnet::cuda

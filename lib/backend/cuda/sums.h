@@ -1,0 +1,53 @@
+// Sums over pixels and softmaxes over rows, made of loops.h.
+#pragma once
+
+#include <algorithm>
+
+#include "backend/cuda/loops.h"
+#include "backend/cuda/runtime.h"
+#include "core/tensor.h"
+
+namespace gsnet::cuda {
+
+/// (C) f64: term(pixel, channel) summed over the pixels, in pieces so that neighbouring threads read neighbours.
+template <class Term>
+Tensor sums_over_pixels(Runtime& runtime, int64_t pixels, int64_t channels, Term term) {
+  const int64_t pieces =
+      std::clamp<int64_t>(std::min<int64_t>(pixels / 16, 65536 / std::max<int64_t>(channels, 1)), 1, 4096);
+  const Tensor partial = Tensor::empty({pieces, channels}, DType::f64, Layout::row_major, runtime.memory());
+  Tensor sums = Tensor::empty({channels}, DType::f64, Layout::row_major, runtime.memory());
+  double* parts = partial.data<double>();
+  double* to = sums.data<double>();
+  for_each(runtime.stream(), pieces * channels, [=] GSNET_DEVICE(int64_t i) {
+    const int64_t piece = i / channels, channel = i % channels;
+    double total = 0;
+    for (int64_t p = pixels * piece / pieces; p < pixels * (piece + 1) / pieces; ++p) total += term(p, channel);
+    parts[i] = total;
+  });
+  for_rows<Sum>(
+      runtime.stream(), channels, pieces,
+      [=] GSNET_DEVICE(int64_t channel, int64_t piece) { return parts[piece * channels + channel]; },
+      [=] GSNET_DEVICE(int64_t channel, double total) { to[channel] = total; });
+  return sums;
+}
+
+/// Of every row of logits: the largest, and the sum of exp(logit - largest). Both (rows) f64.
+struct RowSoftmax {
+  Tensor largest, sum;
+};
+template <class Logit>
+RowSoftmax softmax_of_rows(Runtime& runtime, int64_t rows, int64_t columns, Logit logit) {
+  RowSoftmax made{Tensor::empty({rows}, DType::f64, Layout::row_major, runtime.memory()),
+                  Tensor::empty({rows}, DType::f64, Layout::row_major, runtime.memory())};
+  double* largest = made.largest.data<double>();
+  double* sum = made.sum.data<double>();
+  for_rows<Max>(runtime.stream(), rows, columns, logit,
+                [=] GSNET_DEVICE(int64_t row, double total) { largest[row] = total; });
+  for_rows<Sum>(
+      runtime.stream(), rows, columns,
+      [=] GSNET_DEVICE(int64_t row, int64_t column) { return exp(logit(row, column) - largest[row]); },
+      [=] GSNET_DEVICE(int64_t row, double total) { sum[row] = total; });
+  return made;
+}
+
+}  // namespace gsnet::cuda

@@ -1,0 +1,104 @@
+#include "cuda/emulated_runtime.h"
+
+#include <cmath>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "backend/cuda/cuda_backend.h"
+
+namespace gsnet::test {
+namespace {
+
+/// The host's memory under another name.
+class MarkedAllocator final : public Allocator {
+ public:
+  void* allocate(size_t bytes) override { return inner_->allocate(bytes); }
+  void release(void* block, size_t bytes) noexcept override { inner_->release(block, bytes); }
+  Device device() const override { return {DeviceKind::cuda, 0}; }
+  MemoryStats stats() const override { return inner_->stats(); }
+  void reset_peak() override { inner_->reset_peak(); }
+  void trim() override { inner_->trim(); }
+
+ private:
+  std::shared_ptr<Allocator> inner_ = make_host_allocator();
+};
+
+class EmulatedRuntime final : public cuda::Runtime {
+ public:
+  std::string description() const override { return "kernels as host loops"; }
+  Device device() const override { return {DeviceKind::cuda, 0}; }
+  const std::shared_ptr<Allocator>& memory() const override { return memory_; }
+  void* stream() const override { return nullptr; }
+  void to_device(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void to_host(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void copy(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void clear(void* to, size_t bytes) override { std::memset(to, 0, bytes); }
+  void synchronise() override {}
+
+  void multiply(const cuda::Product& p, const float* a, const float* b, float* y) override {
+    for (int64_t i = 0; i < p.batch; ++i) {
+      for (int64_t r = 0; r < p.rows; ++r) {
+        for (int64_t c = 0; c < p.columns; ++c) {
+          float total = 0;
+          for (int64_t k = 0; k < p.inner; ++k) {
+            total += a[i * p.stride_a + (p.transpose_a ? k * p.step_a + r : r * p.step_a + k)] *
+                     b[i * p.stride_b + (p.transpose_b ? c * p.step_b + k : k * p.step_b + c)];
+          }
+          y[i * p.stride_y + r * p.step_y + c] = total;
+        }
+      }
+    }
+  }
+
+  /// As cuBLAS: columns first, partial pivoting.
+  void solve(int64_t batch, int64_t m, bool transpose, float* a, float* b) override {
+    for (int64_t i = 0; i < batch; ++i) solve_one(m, transpose, a + i * m * m, b + i * m * m);
+  }
+
+  /// None: the machine's own loops are what is tested.
+  bool conv_forward(const cuda::Convolution&, const float*, const float*, float*) override { return false; }
+  bool conv_dgrad(const cuda::Convolution&, const float*, const float*, float*) override { return false; }
+  bool conv_wgrad(const cuda::Convolution&, const float*, const float*, float*) override { return false; }
+
+ private:
+  static void solve_one(int64_t m, bool transpose, float* a, float* b) {
+    std::vector<float> work(a, a + m * m);
+    const auto at = [&](int64_t r, int64_t c) -> float& {
+      return work[static_cast<size_t>(transpose ? r * m + c : c * m + r)];
+    };
+    for (int64_t step = 0; step < m; ++step) {
+      int64_t pivot = step;
+      for (int64_t r = step + 1; r < m; ++r) {
+        if (std::fabs(at(r, step)) > std::fabs(at(pivot, step))) pivot = r;
+      }
+      for (int64_t c = 0; c < m; ++c) {
+        std::swap(at(step, c), at(pivot, c));
+        std::swap(b[c * m + step], b[c * m + pivot]);
+      }
+      for (int64_t r = step + 1; r < m; ++r) {
+        const float factor = at(r, step) / at(step, step);
+        for (int64_t c = step; c < m; ++c) at(r, c) -= factor * at(step, c);
+        for (int64_t c = 0; c < m; ++c) b[c * m + r] -= factor * b[c * m + step];
+      }
+    }
+    for (int64_t c = 0; c < m; ++c) {
+      for (int64_t r = m; r-- > 0;) {
+        float total = b[c * m + r];
+        for (int64_t k = r + 1; k < m; ++k) total -= at(r, k) * b[c * m + k];
+        b[c * m + r] = total / at(r, r);
+      }
+    }
+    std::memcpy(a, work.data(), work.size() * sizeof(float));
+  }
+
+  std::shared_ptr<Allocator> memory_ = std::make_shared<MarkedAllocator>();
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_emulated_cuda() {
+  return std::make_unique<cuda::CudaBackend>(std::make_unique<EmulatedRuntime>());
+}
+
+}  // namespace gsnet::test

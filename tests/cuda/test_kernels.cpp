@@ -1,0 +1,99 @@
+// The CUDA machine's arithmetic, its kernels run as host loops, against the reference machine.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "core/error.h"
+#include "cuda/emulated_runtime.h"
+#include "layers/architectures.h"
+#include "layers/graph.h"
+#include "support/op_cases.h"
+
+namespace gsnet {
+namespace {
+
+using test::OpCase;
+
+struct Pass {
+  std::vector<double> y;
+  std::vector<std::vector<double>> gradients;
+};
+
+/// Forward, then backward from dy = N(0, 1) numbers of a seed.
+Pass run(Backend& backend, const OpCase& op, const std::vector<Tensor>& inputs) {
+  Tape tape(backend, {.record = true});
+  std::vector<Var> vars;
+  for (const Tensor& input : inputs) vars.push_back(tape.input(input, true));
+  const Var y = op.run(tape, vars);
+  tape.backward(y, test::make_input(backend, {y.shape(), y.value.layout()}, 999));
+  Pass pass{test::numbers(backend, y.value), {}};
+  for (const Var& var : vars) pass.gradients.push_back(test::numbers(backend, tape.grad(var)));
+  return pass;
+}
+
+void check_agree(const std::vector<double>& p, const std::vector<double>& q, double tolerance) {
+  REQUIRE(p.size() == q.size());
+  double largest = 0, difference = 0;
+  for (size_t i = 0; i < p.size(); ++i) {
+    largest = std::max(largest, std::fabs(q[i]));
+    difference = std::max(difference, std::fabs(p[i] - q[i]));
+  }
+  CHECK(difference <= tolerance * largest);
+}
+
+}  // namespace
+
+TEST_CASE("cuda: kernels run as host loops agree with reference", "[cuda][parity]") {
+  const auto cuda = test::make_emulated_cuda(), reference = make_backend({"reference", 2});
+  for (const OpCase& op : test::op_cases()) {
+    INFO(op.name);
+    std::vector<Tensor> inputs, same;
+    for (size_t i = 0; i < op.inputs.size(); ++i) {
+      inputs.push_back(test::make_input(*cuda, op.inputs[i], 100 + i));
+      same.push_back(reference->upload(cuda->download(inputs.back())));
+    }
+    const Pass fast = run(*cuda, op, inputs), slow = run(*reference, op, same);
+    check_agree(fast.y, slow.y, op.tolerance);
+    for (size_t i = 0; i < inputs.size(); ++i) check_agree(fast.gradients[i], slow.gradients[i], op.tolerance);
+  }
+}
+
+TEST_CASE("cuda: a training step of whole networks, run as host loops", "[cuda]") {
+  const auto cuda = test::make_emulated_cuda(), reference = make_backend({"reference", 2});
+  const std::vector<Description> nets = {
+      make_architecture("lipconvnet", {{"width", int64_t{8}}}, {3, 32, 32}, 10),
+      make_architecture("resnet20", {{"statistics", std::string("batch")}}, {3, 8, 8}, 10)};
+  for (const Description& net : nets) {
+    std::vector<std::vector<double>> gradients[2];
+    for (int side = 0; side < 2; ++side) {
+      Backend& backend = side == 0 ? *cuda : *reference;
+      Graph graph(net, backend, RandomKey(2));
+      const Tensor x = test::make_input(backend, {{2, 3, net.input[1], net.input[2]}, Layout::channels_last}, 3);
+      Tape tape(backend, {.record = true, .training = true});
+      const Var logits = graph.forward(tape, tape.input(x));
+      const Tensor labels = backend.upload(Tensor::of<int32_t>({2}, {3, 7}));
+      tape.backward(ops::mean(ops::cross_entropy(logits, labels, {})));
+      for (const NamedParameter& named : parameters_of(graph)) {
+        gradients[side].push_back(test::numbers(backend, named.parameter->grad));
+      }
+    }
+    REQUIRE(gradients[0].size() == gradients[1].size());
+    for (size_t i = 0; i < gradients[0].size(); ++i) check_agree(gradients[0][i], gradients[1][i], 2e-3);
+  }
+}
+
+TEST_CASE("cuda: what only the device can see is an error at the next transfer", "[cuda]") {
+  const auto cuda = test::make_emulated_cuda();
+  const Tensor z = test::make_input(*cuda, {{2, 3}}, 1), labels = cuda->upload(Tensor::of<int32_t>({2}, {1, 3}));
+  Tensor loss = cuda->empty({2}), p = cuda->empty({2, 3}), q = cuda->empty({1, 2, 2});
+  cuda->cross_entropy({}, z, labels, loss, p);
+  CHECK_THROWS_WITH(cuda->download(loss), Catch::Contains("label"));
+  CHECK_NOTHROW(cuda->download(loss));  // told once
+  cuda->cayley(cuda->upload(Tensor::of<float>({1, 2, 2}, {1, 0, 0, 1})), q);
+  CHECK_THROWS_WITH(cuda->synchronise(), Catch::Contains("singular"));
+  Tensor rows = cuda->empty({1, 3});
+  cuda->gather_rows(z, cuda->upload(Tensor::of<int32_t>({1}, {5})), rows);
+  CHECK_THROWS_WITH(cuda->sum_of_squares(rows), Catch::Contains("row"));
+}
+
+}  // namespace gsnet
