@@ -1,4 +1,6 @@
-#include "cuda/emulated_runtime.h"
+// The CUDA machine with host memory behind it: its kernels run as loops. Device memory is marked as such, so that code
+// which reads it from the host is found out.
+#include "cuda/machine.h"
 
 #include <cmath>
 #include <cstring>
@@ -97,7 +99,7 @@ class EmulatedRuntime final : public cuda::Runtime {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_emulated_cuda() {
+std::unique_ptr<Backend> make_cuda() {
   return std::make_unique<cuda::CudaBackend>(std::make_unique<EmulatedRuntime>());
 }
 

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Builds the CUDA machine where there is a CUDA toolkit, and runs its tests where there is a device; both say so where not.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if ! command -v nvcc >/dev/null && [ ! -x /usr/local/cuda/bin/nvcc ]; then
+  echo "no nvcc here: the CUDA machine is not built"
+  exit 0
+fi
+export PATH="$PATH:/usr/local/cuda/bin"
+scripts/setup.sh tests
+cmake --preset cuda-dev >/dev/null
+cmake --build --preset cuda-dev --target gsnet_command gsnet_tests
+build/cuda-dev/tests/gsnet_tests "[cuda]"
+# Without a driver one line says so.
+build/cuda-dev/gsnet bench --backend cuda --seconds 0.01 || true
