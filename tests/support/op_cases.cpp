@@ -103,6 +103,7 @@ void add_convolutions(std::vector<OpCase>& cases) {
       series("fast, tiles", map(18, 32, 4, 9), {32, 16, 3, 3}, 2, taylor, SeriesSave::iterates, SeriesProducts::fast));
   cases.push_back(
       series("fast, 2x2 map", map(5, 24, 2, 2), {24, 12, 3, 3}, 2, taylor, SeriesSave::input, SeriesProducts::fast));
+  cases.push_back(series("large map", map(1, 40, 20, 20), {40, 40, 3, 3}, 1, three, SeriesSave::iterates));
   cases.push_back(series("1x1 map", map(20, 8, 1, 1), {8, 4, 3, 3}, 2, three, SeriesSave::iterates));
 }
 

@@ -18,6 +18,12 @@ void check(cublasStatus_t status, std::string_view what) {
 
 void check_launch() { check(cudaGetLastError(), "a kernel could not be launched"); }
 
+void allow_shared(const void* kernel, int bytes) {
+  constexpr int kAlwaysThere = 48 << 10;
+  if (bytes <= kAlwaysThere) return;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "shared memory of a kernel");
+}
+
 namespace {
 
 class DeviceAllocator final : public CachingAllocator {

@@ -12,6 +12,10 @@
 #define GSNET_DEVICE __device__
 #define GSNET_ANYWHERE __host__ __device__
 #else
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
 #define GSNET_DEVICE
 #define GSNET_ANYWHERE
 #endif
@@ -29,6 +33,18 @@ struct Max {
   static constexpr double kStart = -1.7976931348623157e308;
   GSNET_DEVICE static double join(double a, double b) { return a < b ? b : a; }
 };
+
+/// The threads of one block, which work together on a piece of memory of their own.
+struct Team {
+  float* shared;
+
+  /// body(i) for i in [0, count), shared out among the threads; when it returns all have done theirs.
+  template <class Body>
+  GSNET_DEVICE void each(int64_t count, Body body) const;
+};
+
+/// Bytes that a team can have on every device of ours.
+constexpr int64_t kMostShared = 96 << 10;
 
 /// Threads that share a row of a reduction; its partial results are joined as a binary tree.
 constexpr int kRowThreads = 256;
@@ -61,6 +77,20 @@ __global__ void row_kernel(int64_t rows, int64_t columns, Term term, Finish fini
   }
 }
 
+template <class Body>
+GSNET_DEVICE void Team::each(int64_t count, Body body) const {
+  for (int64_t i = threadIdx.x; i < count; i += blockDim.x) body(i);
+  __syncthreads();
+}
+
+template <class Body>
+__global__ void team_kernel(int64_t teams, Body body) {
+  extern __shared__ float4 memory[];
+  for (int64_t team = blockIdx.x; team < teams; team += gridDim.x) {
+    body(Team{reinterpret_cast<float*>(memory)}, team);
+  }
+}
+
 /// Calls body(i) for i in [0, count).
 template <class Body>
 void for_each(Stream stream, int64_t count, Body body) {
@@ -82,7 +112,33 @@ void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish fi
   check_launch();
 }
 
+/// Calls body(team, index) for `teams` teams with so much shared memory each; its end need not be waited for.
+template <class Body>
+void for_teams(Stream stream, int64_t teams, int64_t shared_floats, Body body) {
+  if (teams <= 0) return;
+  constexpr int64_t kThreads = 256, kMostBlocks = int64_t{1} << 20;
+  const auto bytes = static_cast<int>(shared_floats * 4);
+  allow_shared(reinterpret_cast<const void*>(team_kernel<Body>), bytes);
+  team_kernel<<<static_cast<unsigned>(teams < kMostBlocks ? teams : kMostBlocks), static_cast<unsigned>(kThreads),
+                static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream)>>>(teams, body);
+  check_launch();
+}
+
 #else
+
+template <class Body>
+void Team::each(int64_t count, Body body) const {
+  for (int64_t i = 0; i < count; ++i) body(i);
+}
+
+template <class Body>
+void for_teams(Stream, int64_t teams, int64_t shared_floats, Body body) {
+  std::vector<float> shared(static_cast<size_t>(shared_floats));
+  for (int64_t team = 0; team < teams; ++team) {
+    std::fill(shared.begin(), shared.end(), NAN);  // as far as anybody may know
+    body(Team{shared.data()}, team);
+  }
+}
 
 template <class Body>
 void for_each(Stream, int64_t count, Body body) {
