@@ -1,4 +1,4 @@
-"""Times lipconvnet.py on the CPU: images a second in training or evaluation, and memory.
+"""Times lipconvnet.py on the CPU, or on a GPU: images a second in training or evaluation, and memory.
 
 A training step is forward, cross-entropy, backward, SGD (momentum 0.9, weight decay 5e-4).
 Each batch size runs in a process of its own, so that peak memory is its own. Start it with
@@ -37,6 +37,7 @@ def arguments():
     p.add_argument("--batch", type=int, nargs="+", default=[128])
     p.add_argument("--mode", choices=["train", "eval"], default="train")
     p.add_argument("--variant", choices=["eager", "compiled", "channels_last", "bf16"], default="eager")
+    p.add_argument("--device", default="cpu", help="cpu or cuda; single precision is single precision, no TF32")
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--seconds", type=float, default=10, help="length of a window of steps")
     p.add_argument("--repeats", type=int, default=3, help="windows; the best median counts")
@@ -66,10 +67,11 @@ def matmul_rate(size=2048, seconds=1.5):
 
 def make_step(args, batch):
     conv, groups, activation = CONVS[args.conv]
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     net = LipConvNet(conv, activation, args.depth // 5, args.width, groups,
-                     paired=True, num_classes=args.classes)
-    images = torch.randn(batch, 3, 32, 32)
-    labels = torch.randint(args.classes, (batch,))
+                     paired=True, num_classes=args.classes).to(args.device)
+    images = torch.randn(batch, 3, 32, 32, device=args.device)
+    labels = torch.randint(args.classes, (batch,), device=args.device)
     net.train(args.mode == "train")
     call = net
     if args.variant == "channels_last":
@@ -82,7 +84,7 @@ def make_step(args, batch):
         call = torch.compile(net)
 
     def forward():
-        with torch.autocast("cpu", torch.bfloat16, enabled=args.variant == "bf16"):
+        with torch.autocast(args.device, torch.bfloat16, enabled=args.variant == "bf16"):
             return call(images)
 
     if args.mode == "eval":
@@ -99,12 +101,18 @@ def make_step(args, batch):
     return step
 
 
-def window(step, seconds):
+def wait(args):
+    if args.device != "cpu":
+        torch.cuda.synchronize()
+
+
+def window(args, step, seconds):
     """Seconds of each step, and how much of the wanted processors this process got."""
     times, cpu, start = [], time.process_time(), time.perf_counter()
     while len(times) < 5 or time.perf_counter() - start < seconds:
         begin = time.perf_counter()
         step()
+        wait(args)
         times.append(time.perf_counter() - begin)
     share = (time.process_time() - cpu) / (time.perf_counter() - start) / torch.get_num_threads()
     return times, share
@@ -117,10 +125,11 @@ def measure(args, batch):
     step = make_step(args, batch)
     for _ in range(3):
         step()
+    wait(args)
     warm_up = time.perf_counter() - begin
     medians, shares, steps, rate, rss = [], [], 0, 0.0, 0
     for _ in range(args.repeats):
-        times, share = window(step, args.seconds)
+        times, share = window(args, step, args.seconds)
         medians.append(batch / statistics.median(times))
         shares.append(share)
         steps += len(times)
@@ -137,6 +146,8 @@ def measure(args, batch):
         "cpu_share": [round(s, 2) for s in shares],
         "steps": steps, "warm_up_s": round(warm_up, 1), "peak_rss_mb": rss,
         "matmul_gflops": round(rate, 1), "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if args.device != "cpu" else "cpu",
+        "peak_device_mb": torch.cuda.max_memory_allocated() // 2**20 if args.device != "cpu" else 0,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(), "allocator": allocator(),
     }
 

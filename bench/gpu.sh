@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# On a machine with a device: every op case against the reference machine, then timings of ops, of the series and of
+# training steps beside the same network in that machine's PyTorch, eager and compiled, then a short training on both
+# machines. Prints what belongs into docs/performance.md.
+# usage: bench/gpu.sh [FOLDER]     FOLDER: of gsnet, gsnet_tests and gsnet_bench_ops (default build/cuda)
+#                                  PYTHON: an interpreter with torch; DATA: a folder of CIFAR-10, else the embedded pictures
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+folder=${1:-$here/../build/cuda}
+program() { if [ -x "$folder/tests/$1" ]; then echo "$folder/tests/$1"; else echo "$folder/$1"; fi; }
+python=${PYTHON:-python3}
+part() { printf '\n## %s\n\n' "$1"; }
+
+part "Device"
+nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
+
+part "Parity"
+"$(program gsnet_tests)" "[cuda]"
+
+part "Ops, 256 images"
+"$(program gsnet_bench_ops)" --images 256 cuda
+
+part "The series alone"
+"$(program gsnet)" bench --series --backend cuda
+
+part "Training steps and evaluation, images a second"
+for depth in 5 15; do
+  for conv in "gs4 variant=permuted groups=4" "gs41 variant=gs groups=4 groups2=1" "soc variant=soc"; do
+    read -r name settings <<<"$conv"
+    set_options=()
+    for setting in $settings; do set_options+=(--set "$setting"); done
+    echo "gsnet, depth $depth, $name"
+    "$(program gsnet)" bench --backend cuda --batch 256 --set "depth=$depth" "${set_options[@]}" --json
+    if "$python" -c "import torch" 2>/dev/null; then
+      for variant in eager compiled; do
+        for mode in train eval; do
+          "$python" "$here/peers/time_peer.py" --device cuda --depth "$depth" --conv "$name" --batch 256 --classes 10 \
+            --variant "$variant" --mode "$mode" --seconds 3 --repeats 2 --json
+        done
+      done
+    fi
+  done
+done
+
+part "A short training"
+for machine in cuda cpu; do
+  out=$(mktemp -d)
+  if [ -n "${DATA:-}" ]; then
+    "$(program gsnet)" train "$here/../recipes/cifar10_quick.toml" --data "$DATA" --out "$out/run" --backend "$machine" \
+      --set data.limit=12000 --set run.epochs=1
+  else
+    "$(program gsnet)" train "$here/../recipes/glyphs.toml" --out "$out/run" --backend "$machine"
+  fi
+  rm -rf "$out"
+done
