@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "apps/bench_timing.h"
 #include "core/random.h"
@@ -81,12 +82,30 @@ SeriesTiming time_series(Backend& backend, const SeriesCase& c, const SeriesBenc
 
 int bench_series(Backend& backend, const SeriesBenchSpec& spec) {
   const double matmul = matmul_rate(backend);
+  const std::vector<SeriesCase> cases = spec.only ? std::vector{*spec.only} : series_cases();
+  if (spec.json) {
+    nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+    for (const SeriesCase& c : cases) {
+      const SeriesTiming t = time_series(backend, c, spec);
+      rows.push_back({{"channels", c.channels},
+                      {"side", c.side},
+                      {"groups", c.groups},
+                      {"batch", spec.batch},
+                      {"degree", spec.degree},
+                      {"forward_macs", t.forward_macs},
+                      {"forward_seconds", t.forward_seconds},
+                      {"backward_macs", t.backward_macs},
+                      {"backward_seconds", t.backward_seconds}});
+    }
+    fmt::print("{}\n", nlohmann::ordered_json{{"matmul_macs_per_second", matmul}, {"cases", rows}}.dump());
+    return 0;
+  }
   fmt::print("{} ({}); matrix product 1024^3: {:.1f} GFLOP/s\n", backend.name(), backend.description(), 2e-9 * matmul);
   fmt::print("conv_exp 3x3, degree {}, batch {}, {} products; GFLOP/s of the operations a direct sum needs\n",
              spec.degree, spec.batch, spec.products == SeriesProducts::fast ? "fast" : "direct");
   fmt::print("{:>8} {:>7} {:>6}  {:>9} {:>7}  {:>9} {:>7}\n", "channels", "map", "groups", "forward", "share",
              "backward", "share");
-  for (const SeriesCase& c : spec.only ? std::vector{*spec.only} : series_cases()) {
+  for (const SeriesCase& c : cases) {
     const SeriesTiming t = time_series(backend, c, spec);
     const double forward = t.forward_macs / t.forward_seconds, backward = t.backward_macs / t.backward_seconds;
     fmt::print("{:8} {:>7} {:6}  {:9.1f} {:6.0f} %  {:9.1f} {:6.0f} %\n", c.channels, fmt::format("{0}x{0}", c.side),

@@ -19,6 +19,7 @@ struct SeriesBenchSpec {
   SeriesSave save = SeriesSave::iterates;
   SeriesProducts products = SeriesProducts::direct;
   std::optional<SeriesCase> only;
+  bool json = false;
 };
 
 /// Multiply-adds that the direct sum needs, zeros of the border left out, and median seconds.

@@ -18,7 +18,11 @@ namespace {
 constexpr const char* kUsage =
     "usage: gsnet adapter show FILE\n"
     "       gsnet adapter import MODEL PEFT_DIR --out ADAPTER\n"
-    "       gsnet adapter export MODEL ADAPTER --peft DIR [--as oft | --as lora:RANK]\n";
+    "       gsnet adapter export MODEL ADAPTER --peft DIR [--as oft | --as lora:RANK]\n"
+    "\n"
+    "Adapter files: what one holds (show), one made of a folder that PEFT saved (import), a folder that PEFT loads\n"
+    "(export; kinds that PEFT lacks are said as another: --as). gsnet adapter VERB --help says more; docs/adapters.md\n"
+    "tells where PEFT and gsnet differ. gsnet adapt trains adapters, gsnet merge folds them into a network.\n";
 
 std::string settings_text(const AdapterSpec& spec) {
   std::vector<std::string> parts;

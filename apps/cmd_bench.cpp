@@ -88,6 +88,7 @@ int bench_command(const std::vector<std::string>& arguments) {
       .value("only", "train or eval: time that alone")
       .flag("series", "the series alone, forward and backward, over channels, maps and groups")
       .value("case", "with --series: CHANNELS,SIDE,GROUPS, that case alone")
+      .value("degree", "with --series: terms of the series, 1 to 30", "5")
       .values("adapter",
               "a training step under an adapter, in turns with others: full, lora:rank=2, gsoft:block=8,scale=true …")
       .value("network", "with --adapter: a network known by name", "resnet20")
@@ -111,6 +112,8 @@ int bench_command(const std::vector<std::string>& arguments) {
     SeriesBenchSpec spec{.batch = batch,
                          .seconds = options.given("seconds") ? seconds : 0.3,
                          .products = options.has("direct") ? SeriesProducts::direct : SeriesProducts::fast};
+    spec.degree = static_cast<int>(options.integer("degree", 1, 30));
+    spec.json = options.has("json");
     if (options.given("case")) spec.only = parse_case(options.text("case"));
     return bench_series(*backend, spec);
   }

@@ -2,13 +2,14 @@
 # A folder of the CUDA build, with the shared objects it needs, that runs on a bare machine with the CUDA and cuDNN
 # runtimes: ./bench/gpu.sh . there checks and times everything. Without OpenCV and ONNX.
 # usage: scripts/bundle.sh [FOLDER]     default build/bundle; a FOLDER.tar.xz is made beside it
+#                                       PRESET: cuda (default), cuda-dev, cuda-all
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:-build/bundle}
 scripts/setup.sh tests
 export PATH="$PATH:/usr/local/cuda/bin"
 # RPATH, not RUNPATH: libraries find theirs by it too.
-cmake --preset cuda -B build/cuda-bundle -DGSNET_OPENCV=OFF -DGSNET_ONNX=OFF -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
+cmake --preset "${PRESET:-cuda}" -B build/cuda-bundle -DGSNET_OPENCV=OFF -DGSNET_ONNX=OFF -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
   '-DCMAKE_INSTALL_RPATH=$ORIGIN/lib' '-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags' >/dev/null
 cmake --build build/cuda-bundle --target gsnet_command gsnet_tests gsnet_bench_ops
 rm -rf "$folder"

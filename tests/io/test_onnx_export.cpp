@@ -135,8 +135,8 @@ TEST_CASE("onnx export: wrong wishes leave nothing behind", "[onnx]") {
     return "accepted";
   };
   CHECK_THAT(refusal({.opset = 12}), Contains("net.onnx") && Contains("13 … 21, got 12"));
-  CHECK_THAT(refusal({.input_name = "a", .output_name = "a"}), Contains("'a' cannot be given"));
-  CHECK_THAT(refusal({.input_name = ""}), Contains("''"));
+  CHECK_THAT(refusal({.input_name = "a", .output_name = "a"}), Contains("both be named 'a'"));
+  CHECK_THAT(refusal({.input_name = ""}), Contains("empty"));
   CHECK(place.files() == 0);
   CHECK_THROWS_WITH(export_onnx(place / "no/net.onnx", model), Contains("No such file"));
 }

@@ -51,9 +51,7 @@ void CudaBackend::prelu_backward(const Tensor& x, const Tensor& slope, const Ten
     const double a = from[p * channels + c];
     return a > 0 ? 0.0 : a * static_cast<double>(given[p * channels + c]);
   });
-  const double* total = sums.data<double>();
-  float* to = dslope->data<float>();
-  for_each(stream(), channels, [=] GSNET_DEVICE(int64_t c) { to[c] = static_cast<float>(total[c]); });
+  narrow(*runtime_, sums, *dslope);
 }
 
 void CudaBackend::softmax(const Tensor& x, Tensor& y) {
@@ -78,15 +76,8 @@ void CudaBackend::softmax_backward(const Tensor& y, const Tensor& dy, Tensor& dx
   float* to = dx.data<float>();
   const auto [pixels, channels_of_y] = pixels_of(y);
   const int64_t channels = channels_of_y;
-  const Tensor means = scratch({pixels}, DType::f64);
-  double* mean = means.data<double>();
-  for_rows<Sum>(
-      stream(), pixels, channels,
-      [=] GSNET_DEVICE(int64_t p, int64_t c) {
-        const int64_t i = p * channels + c;
-        return static_cast<double>(probability[i]) * static_cast<double>(given[i]);
-      },
-      [=] GSNET_DEVICE(int64_t p, double total) { mean[p] = total; });
+  const Tensor means = dots_of_rows(*runtime_, pixels, channels, probability, given);
+  const double* mean = means.data<double>();
   for_each(stream(), y.numel(), [=] GSNET_DEVICE(int64_t i) {
     to[i] = probability[i] * (given[i] - static_cast<float>(mean[i / channels]));
   });
@@ -210,9 +201,7 @@ void CudaBackend::householder_backward(Pairing pairing, const Tensor& x, const T
     const float c = cosf(t), s = sinf(t);
     return reflect ? static_cast<double>(ga * (b * c - a * s) + gb * (a * c + b * s)) : 0.0;
   });
-  const double* total = sums.data<double>();
-  float* slope = dtheta.data<float>();
-  for_each(stream(), channels / 2, [=] GSNET_DEVICE(int64_t pair) { slope[pair] = static_cast<float>(total[pair]); });
+  narrow(*runtime_, sums, dtheta);
 }
 
 }  // namespace gsnet::cuda

@@ -4,6 +4,7 @@
 
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/loops.h"
+#include "backend/cuda/sums.h"
 
 namespace gsnet::cuda {
 namespace {
@@ -293,15 +294,12 @@ void CudaBackend::scale_groups_backward(const Tensor& k, const Tensor& s, double
   for_each(stream(), k.numel(), [=] GSNET_DEVICE(int64_t i) {
     to[i] = given[i] * static_cast<float>(numerator / (static_cast<double>(norm[i / size]) + epsilon));
   });
-  for_rows<Sum>(
-      stream(), groups, size,
-      [=] GSNET_DEVICE(int64_t g, int64_t i) {
-        return static_cast<double>(from[g * size + i]) * static_cast<double>(given[g * size + i]);
-      },
-      [=] GSNET_DEVICE(int64_t g, double total) {
-        const double base = static_cast<double>(norm[g]) + epsilon;
-        slope[g] = static_cast<float>(-total * numerator / (base * base));
-      });
+  const Tensor dots = dots_of_rows(*runtime_, groups, size, from, given);
+  const double* dot = dots.data<double>();
+  for_each(stream(), groups, [=] GSNET_DEVICE(int64_t g) {
+    const double base = static_cast<double>(norm[g]) + epsilon;
+    slope[g] = static_cast<float>(-dot[g] * numerator / (base * base));
+  });
 }
 
 }  // namespace gsnet::cuda

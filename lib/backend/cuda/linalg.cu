@@ -5,6 +5,7 @@
 
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/loops.h"
+#include "backend/cuda/sums.h"
 #include "core/error.h"
 
 namespace gsnet::cuda {
@@ -159,48 +160,28 @@ constexpr double kTiny = 1.1754943508222875e-38;
 
 void CudaBackend::normalise_rows(const Tensor& w, Tensor& y) {
   const int64_t rows = w.shape()[0], columns = rows == 0 ? 0 : w.numel() / rows;
-  const Tensor lengths = scratch({rows}, DType::f64);
   const float* from = w.data<float>();
   float* to = y.data<float>();
-  double* length = lengths.data<double>();
-  for_rows<Sum>(
-      stream(), rows, columns,
-      [=] GSNET_DEVICE(int64_t r, int64_t c) {
-        const double value = from[r * columns + c];
-        return value * value;
-      },
-      [=] GSNET_DEVICE(int64_t r, double total) { length[r] = fmax(sqrt(total), kTiny); });
+  const Tensor squares_of = dots_of_rows(*runtime_, rows, columns, from, from);
+  const double* squares = squares_of.data<double>();
   for_each(stream(), w.numel(), [=] GSNET_DEVICE(int64_t i) {
-    to[i] = static_cast<float>(static_cast<double>(from[i]) / length[i / columns]);
+    to[i] = static_cast<float>(static_cast<double>(from[i]) / fmax(sqrt(squares[i / columns]), kTiny));
   });
 }
 
 void CudaBackend::normalise_rows_backward(const Tensor& w, const Tensor& dy, Tensor& dw) {
   const int64_t rows = w.shape()[0], columns = rows == 0 ? 0 : w.numel() / rows;
-  const Tensor squares_of = scratch({rows}, DType::f64), along_of = scratch({rows}, DType::f64);
   const float* from = w.data<float>();
   const float* given = dy.data<float>();
   float* to = dw.data<float>();
-  double* squares = squares_of.data<double>();
-  double* along = along_of.data<double>();
-  for_rows<Sum>(
-      stream(), rows, columns,
-      [=] GSNET_DEVICE(int64_t r, int64_t c) {
-        const double value = from[r * columns + c];
-        return value * value;
-      },
-      [=] GSNET_DEVICE(int64_t r, double total) { squares[r] = total; });
-  for_rows<Sum>(
-      stream(), rows, columns,
-      [=] GSNET_DEVICE(int64_t r, int64_t c) {
-        return static_cast<double>(from[r * columns + c]) * static_cast<double>(given[r * columns + c]);
-      },
-      [=] GSNET_DEVICE(int64_t r, double total) { along[r] = total; });
+  const Tensor squares_of = dots_of_rows(*runtime_, rows, columns, from, from);
+  const Tensor along_of = dots_of_rows(*runtime_, rows, columns, from, given);
+  const double* squares = squares_of.data<double>();
+  const double* along = along_of.data<double>();
   for_each(stream(), w.numel(), [=] GSNET_DEVICE(int64_t i) {
     const int64_t r = i / columns;
-    const double length = fmax(sqrt(squares[r]), kTiny);
-    to[i] = static_cast<float>(
-        (static_cast<double>(given[i]) - static_cast<double>(from[i]) * (along[r] / squares[r])) / length);
+    const double across = static_cast<double>(given[i]) - static_cast<double>(from[i]) * (along[r] / squares[r]);
+    to[i] = static_cast<float>(across / fmax(sqrt(squares[r]), kTiny));
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/loops.h"
+#include "backend/cuda/sums.h"
 
 namespace gsnet::cuda {
 namespace {
@@ -119,15 +120,7 @@ void CudaBackend::scale_rows(const Tensor& x, const Tensor& s, Tensor& y) {
 void CudaBackend::scale_rows_backward(const Tensor& x, const Tensor& dy, Tensor& ds) {
   if (ds.numel() == 0) return;
   const int64_t columns = x.numel() / ds.numel();
-  const float* from = x.data<float>();
-  const float* given = dy.data<float>();
-  float* to = ds.data<float>();
-  for_rows<Sum>(
-      stream(), ds.numel(), columns,
-      [=] GSNET_DEVICE(int64_t r, int64_t c) {
-        return static_cast<double>(from[r * columns + c]) * static_cast<double>(given[r * columns + c]);
-      },
-      [=] GSNET_DEVICE(int64_t r, double total) { to[r] = static_cast<float>(total); });
+  narrow(*runtime_, dots_of_rows(*runtime_, ds.numel(), columns, x.data<float>(), dy.data<float>()), ds);
 }
 
 }  // namespace gsnet::cuda

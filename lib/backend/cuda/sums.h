@@ -31,6 +31,26 @@ Tensor sums_over_pixels(Runtime& runtime, int64_t pixels, int64_t channels, Term
   return sums;
 }
 
+/// (rows) f64: products of the rows of two matrices, in double.
+inline Tensor dots_of_rows(Runtime& runtime, int64_t rows, int64_t columns, const float* a, const float* b) {
+  Tensor dots = Tensor::empty({rows}, DType::f64, Layout::row_major, runtime.memory());
+  double* to = dots.data<double>();
+  for_rows<Sum>(
+      runtime.stream(), rows, columns,
+      [=] GSNET_DEVICE(int64_t row, int64_t column) {
+        return static_cast<double>(a[row * columns + column]) * static_cast<double>(b[row * columns + column]);
+      },
+      [=] GSNET_DEVICE(int64_t row, double total) { to[row] = total; });
+  return dots;
+}
+
+/// y = x f64 in single precision.
+inline void narrow(Runtime& runtime, const Tensor& x, Tensor& y) {
+  const double* from = x.data<double>();
+  float* to = y.data<float>();
+  for_each(runtime.stream(), y.numel(), [=] GSNET_DEVICE(int64_t i) { to[i] = static_cast<float>(from[i]); });
+}
+
 /// Of every row of logits: the largest, and the sum of exp(logit - largest). Both (rows) f64.
 struct RowSoftmax {
   Tensor largest, sum;

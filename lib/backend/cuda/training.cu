@@ -9,14 +9,12 @@ namespace gsnet::cuda {
 
 void CudaBackend::sum_to_channels(const Tensor& x, Tensor& y) {
   const float* from = x.data<float>();
-  float* to = y.data<float>();
   const auto [pixels, channels_of_x] = pixels_of(x);
   const int64_t channels = channels_of_x;
   const Tensor sums = sums_over_pixels(*runtime_, pixels, channels, [=] GSNET_DEVICE(int64_t p, int64_t c) {
     return static_cast<double>(from[p * channels + c]);
   });
-  const double* total = sums.data<double>();
-  for_each(stream(), channels, [=] GSNET_DEVICE(int64_t c) { to[c] = static_cast<float>(total[c]); });
+  narrow(*runtime_, sums, y);
 }
 
 namespace {
@@ -48,11 +46,9 @@ Tensor sum_of(Runtime& runtime, int64_t count, Term term) {
 
 void CudaBackend::sum(const Tensor& x, Tensor& y) {
   const float* from = x.data<float>();
-  float* to = y.data<float>();
   const Tensor total =
       sum_of(*runtime_, x.numel(), [=] GSNET_DEVICE(int64_t i) { return static_cast<double>(from[i]); });
-  const double* sum = total.data<double>();
-  for_each(stream(), 1, [=] GSNET_DEVICE(int64_t) { to[0] = static_cast<float>(sum[0]); });
+  narrow(*runtime_, total, y);
 }
 
 double CudaBackend::sum_of_squares(const Tensor& x) {
@@ -70,17 +66,9 @@ std::vector<double> CudaBackend::sample_norms(const Tensor& x) {
   const int64_t samples = x.shape()[0], each = samples == 0 ? 0 : x.numel() / samples;
   std::vector<double> norms(static_cast<size_t>(samples));
   if (samples == 0) return norms;
-  const float* from = x.data<float>();
-  const Tensor made = scratch({samples}, DType::f64);
-  double* to = made.data<double>();
-  for_rows<Sum>(
-      stream(), samples, each,
-      [=] GSNET_DEVICE(int64_t n, int64_t i) {
-        const double value = from[n * each + i];
-        return value * value;
-      },
-      [=] GSNET_DEVICE(int64_t n, double total) { to[n] = sqrt(total); });
-  runtime_->to_host(norms.data(), made.raw(), made.bytes());
+  const Tensor squares = dots_of_rows(*runtime_, samples, each, x.data<float>(), x.data<float>());
+  runtime_->to_host(norms.data(), squares.raw(), squares.bytes());
+  for (double& norm : norms) norm = std::sqrt(norm);
   throw_faults();
   return norms;
 }

@@ -25,7 +25,8 @@ std::string GraphWriter::unique(const std::string& wanted) {
 }
 
 void GraphWriter::reserve(const std::string& name) {
-  GSNET_CHECK(!name.empty() && names_.insert(name).second, fmt::format("the name '{}' cannot be given", name));
+  GSNET_CHECK(!name.empty(), "a name of an input or output must not be empty");
+  GSNET_CHECK(names_.insert(name).second, fmt::format("input and output cannot both be named '{}'", name));
 }
 
 onnx::NodeProto& GraphWriter::node(const std::string& op, std::span<const std::string> inputs) {
