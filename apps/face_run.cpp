@@ -188,11 +188,13 @@ void FaceRun::test(const Model& after, nlohmann::ordered_json& result) {
     fmt::print("unreadable, left out: pictures of {} test pairs\n", test_.pairs.size() - now[0].pairs.size());
   }
   result["validation_base"] = score_of(base_scores_);
-  fmt::print("\n{:<26}{:>7}{:>12}", fmt::format("folds {}", face_.test_folds), "pairs", "accuracy");
+  size_t width = 24;
+  for (const std::string& name : conditions_) width = std::max(width, name.size() + 8);
+  fmt::print("\n{:<{}}{:>7}{:>12}", fmt::format("folds {}", face_.test_folds), width, "pairs", "accuracy");
   for (const double far : kTestRates) fmt::print("{:>10}", "TAR@" + rate_text(far));
   fmt::print("\n");
-  const auto print_row = [](const std::string& name, const VerifyCondition& row) {
-    fmt::print("{:<26}{:>7}{:>10.2f} %", name, row.pairs.size(), 100 * accuracy_of(row));
+  const auto print_row = [&](const std::string& name, const VerifyCondition& row) {
+    fmt::print("{:<{}}{:>7}{:>10.2f} %", name, width, row.pairs.size(), 100 * accuracy_of(row));
     for (const TarAtFar& rate : row.rates) fmt::print("{}", tar_text(rate));
     fmt::print("\n");
   };

@@ -45,8 +45,8 @@ void read_head(Section& table, FaceRecipe& face) {
 void read_judging(Section& table, FaceRecipe& face) {
   table.read("pairs", face.pairs);
   table.read("images", face.images);
-  table.read("validation_folds", face.validation_folds);
-  table.read("test_folds", face.test_folds);
+  table.read_word("validation_folds", face.validation_folds);
+  table.read_word("test_folds", face.test_folds);
   table.read("far", face.far, kLeastRate, 0.5);
   table.read("keep_clean", face.keep_clean, 0, 1);
   table.read("known_people", face.known_people,
