@@ -179,7 +179,7 @@ int AdaptRun::finish(const RunState& state) {
       {"peak_process_bytes", peak_bytes()},
       {"peak_tensor_bytes", backend_->memory()->stats().peak_bytes},
       {"validation", state.best_score}};
-  test(after, result);
+  result.update(nlohmann::ordered_json::parse(test(after)));
   io::write_atomically(folder_.path() / "result.json", result.dump(2) + "\n");
   if (!merged_.empty()) write_merged(after);
   return 0;

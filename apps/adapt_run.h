@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,8 +35,8 @@ class AdaptRun : public TrainingRun {
   void before_epoch(int64_t epoch) override;
   void keep(int64_t epoch) override;
   int finish(const RunState& state) override;
-  /// Judges the kept network on the test, prints, and adds to what result.json holds.
-  virtual void test(const Model& after, nlohmann::ordered_json& result) = 0;
+  /// Judges the kept network on the test and prints; returns what result.json holds besides, a JSON object.
+  virtual std::string test(const Model& after) = 0;
 
  private:
   void choose_parameters();

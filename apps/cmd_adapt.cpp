@@ -45,7 +45,8 @@ class ClassifierAdaptRun final : public AdaptRun {
   EvaluateSpec evaluation() const { return {.batch = recipe_.batch, .loader_threads = recipe_.loader_threads}; }
 
   /// On test pictures as the recipe corrupts them, and on clean ones: what was won, and what was lost.
-  void test(const Model& after, nlohmann::ordered_json& result) override {
+  std::string test(const Model& after) override {
+    nlohmann::ordered_json result;
     const Model before = io::load_model(base_path(), *backend_);
     const auto clean = open_named(recipe_.data, data::Split::test, recipe_.side, recipe_.glyphs);
     std::vector<std::pair<std::string, std::shared_ptr<const data::Dataset>>> sets = {{"test", clean}};
@@ -59,6 +60,7 @@ class ClassifierAdaptRun final : public AdaptRun {
       fmt::print("{:<32} {}{:6.2f} % after\n", fmt::format("{} ({} pictures)", name, set->size()), then, 100 * now);
       result["accuracy"][name] = now;
     }
+    return result.dump();
   }
 
   Parts parts_;

@@ -180,7 +180,8 @@ int FaceRun::finish(const RunState& state) {
   return AdaptRun::finish(state);
 }
 
-void FaceRun::test(const Model& after, nlohmann::ordered_json& result) {
+std::string FaceRun::test(const Model& after) {
+  nlohmann::ordered_json result;
   Scores before;
   if (face_.test_base) before = judged(io::load_model(base_path(), *backend_), test_, kTestRates);
   const Scores now = judged(after, test_, kTestRates);
@@ -209,6 +210,7 @@ void FaceRun::test(const Model& after, nlohmann::ordered_json& result) {
     result["accuracy"][name] = accuracy_of(now[i]);
     result["tar"][name] = rates_json(now[i]);
   }
+  return result.dump();
 }
 
 }  // namespace gsnet::apps

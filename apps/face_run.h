@@ -33,7 +33,7 @@ class FaceRun final : public AdaptRun {
   Validation validate() override;
   void keep(int64_t epoch) override;
   int finish(const RunState& state) override;
-  void test(const Model& after, nlohmann::ordered_json& result) override;
+  std::string test(const Model& after) override;
 
   FaceRecipe face_;
   std::vector<std::string> conditions_;          // "clean", then the recipe's corruptions
