@@ -115,9 +115,9 @@ void add_rotations(AdaptedNetwork& made, const Graph& graph, const AdaptRecipe& 
 }  // namespace
 
 AdaptedNetwork adapt_network(const ModelInfo& base, const Graph& graph, const AdaptRecipe& recipe,
-                             const std::vector<std::string>& classes) {
+                             const std::optional<std::vector<std::string>>& classes) {
   AdaptedNetwork made{base, false, {}, {}, {}};
-  set_head(made, graph, recipe.head, classes);
+  if (classes) set_head(made, graph, recipe.head, *classes);
   if (recipe.method != "full" && recipe.method != "head") add_rotations(made, graph, recipe);
   for (NodeDescription& node : made.info.description.nodes) {
     if (node.type != "batch_norm") continue;

@@ -1,6 +1,7 @@
 // The network that an adaptation trains: the base with another head, rotations and batch norms as the recipe asks.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,9 @@ struct AdaptedNetwork {
   std::vector<std::string> rotations;  ///< gs_rotation layers, put before layers whose weight takes no adapter
 };
 
-/// `classes` are the data's. Throws Error when the head's policy cannot be followed.
+/// `classes` are the data's; without any, the output is an embedding and stays as it is. Throws Error when the head's
+/// policy cannot be followed.
 AdaptedNetwork adapt_network(const ModelInfo& base, const Graph& graph, const AdaptRecipe& recipe,
-                             const std::vector<std::string>& classes);
+                             const std::optional<std::vector<std::string>>& classes);
 
 }  // namespace gsnet::apps

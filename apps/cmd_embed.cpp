@@ -8,9 +8,10 @@
 #include "apps/command.h"
 #include "apps/console.h"
 #include "apps/embed.h"
+#include "apps/open_model.h"
 #include "apps/options.h"
 #include "data/verification.h"
-#include "io/model_file.h"
+#include "io/safetensors.h"
 
 namespace gsnet::apps {
 namespace {
@@ -59,7 +60,7 @@ int embed_command(const std::vector<std::string>& arguments) {
       "embed MODEL --images FOLDER|TAR --out FILE [--csv FILE]",
       "Embeds every picture of a folder or a tar(.gz). The file holds the tensor \"embeddings\" (N, D) f32\n"
       "and in its metadata \"names\", a JSON list. Pictures that cannot be read are left out and named.");
-  options.positional("MODEL", "a model file")
+  options.positional("MODEL", "a model file, or an ONNX file that gsnet wrote")
       .value("images", "a folder or a tar(.gz) of pictures, in any folders")
       .value("out", "safetensors file to write")
       .value("csv", "file for a table of rows and names")
@@ -71,7 +72,7 @@ int embed_command(const std::vector<std::string>& arguments) {
   if (!options.parse(arguments)) return 0;
   if (!options.given("images") || !options.given("out")) throw UsageError("embed needs --images and --out");
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
-  const Model model = io::load_model(options.text("MODEL"), *backend);
+  const Model model = open_model(options.text("MODEL"), *backend);
   const auto pictures =
       data::open_pictures(options.text("images"), {.side = face_side(model), .landmarks = options.text("align")});
   const Stopwatch watch;

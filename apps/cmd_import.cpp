@@ -117,6 +117,14 @@ Shape parse_shape(const std::string& text) {
   return Shape(std::span<const int64_t>(extents));
 }
 
+ChannelOrder order(const Options& options) {
+  try {
+    return io::channel_order(options.text("order"));
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+}
+
 io::OnnxImportOptions onnx_options(const Options& options) {
   refuse(options, kGsOptions, "networks of the GS paper's code");
   refuse(options, {"architecture", "network", "prefix", "size"}, "state dicts");
@@ -124,6 +132,7 @@ io::OnnxImportOptions onnx_options(const Options& options) {
   if (options.given("mean")) wanted.mean = numbers(options, "mean");
   if (options.given("stddev")) wanted.stddev = numbers(options, "stddev");
   if (options.given("input")) wanted.input = parse_shape(options.text("input"));
+  if (options.given("order")) wanted.order = order(options);
   wanted.output = options.text("output");
   wanted.class_names = class_names(options.text("classes"));
   return wanted;
@@ -158,11 +167,7 @@ io::StateImportOptions plain_options(const Options& options) {
   wanted.mean = numbers(options, "mean");
   wanted.stddev = numbers(options, "stddev");
   wanted.class_names = class_names(options.text("classes"));
-  try {
-    wanted.order = io::channel_order(options.text("order"));
-  } catch (const Error& error) {
-    throw UsageError(error.what());
-  }
+  wanted.order = order(options);
   return wanted;
 }
 

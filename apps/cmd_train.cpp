@@ -6,6 +6,7 @@
 #include "apps/command.h"
 #include "apps/data_source.h"
 #include "apps/evaluate.h"
+#include "apps/training_data.h"
 #include "apps/training_run.h"
 #include "io/model_file.h"
 #include "layers/architectures.h"
@@ -50,6 +51,7 @@ class ClassifierRun final : public TrainingRun {
   }
 
   void announce() override {
+    for (const std::string& note : parts_.notes) fmt::print("{}\n", note);
     int64_t count = 0;
     for (const NamedParameter& named : parameters_of(*model_.graph)) count += named.parameter->value.numel();
     fmt::print("{}: {} training and {} validation pictures, {} classes; {} parameters; {} ({})\n", recipe_.name,
@@ -106,6 +108,7 @@ int train_command(const std::vector<std::string>& arguments) {
   if (!options.parse(arguments)) return 0;
   Recipe recipe = read_recipe(options.text("RECIPE"), options.texts("set"));
   GSNET_CHECK(!recipe.adapt, fmt::format("{}: [adapter] is for gsnet adapt", recipe.file));
+  GSNET_CHECK(!recipe.face, fmt::format("{}: [face] is for gsnet adapt", recipe.file));
   if (options.given("data")) recipe.data = options.text("data");
   return ClassifierRun(recipe, options).execute();
 }

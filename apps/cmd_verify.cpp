@@ -10,12 +10,15 @@
 #include "apps/console.h"
 #include "apps/data_source.h"
 #include "apps/embed.h"
+#include "apps/open_model.h"
 #include "apps/options.h"
+#include "apps/pair_scores.h"
 #include "apps/verify_report.h"
 #include "certify/margin.h"
 #include "data/corruption.h"
+#include "data/pairs.h"
 #include "data/verification.h"
-#include "io/model_file.h"
+#include "io/safetensors.h"
 
 namespace gsnet::apps {
 namespace {
@@ -29,11 +32,12 @@ constexpr const char* kAbout =
     "before the decision can. --report writes verify.html and verify.json. docs/faces.md tells the formats of lists.";
 
 void add_options(Options& options) {
-  options.positional("MODEL", "a model file")
+  options.positional("MODEL", "a model file, or an ONNX file that gsnet wrote")
       .value("pairs", "pairs.txt of LFW, or a list of \"path path 0|1\" lines")
       .value("images", "the folder or tar(.gz) of the pictures that the pairs name")
       .value("bin", "a verification pack of insightface instead, such as lfw.bin")
       .value("align", "landmarks to align the pictures by (docs/faces.md); without it they are aligned already")
+      .value("folds", "pairs of these folds only, as 7-10 or 1,3,5-6; the first is 1 (all)")
       .flag("flip", "embed the mirror image too, and add both")
       .values("corrupt", "a common corruption besides, such as jpeg:3 (docs/attacks.md); any number of times")
       .value("far", "rates at which TAR is told, separated by commas", "1e-1,1e-2,1e-3,1e-4")
@@ -47,10 +51,19 @@ void add_options(Options& options) {
       .machine();
 }
 
+std::vector<int> folds(const Options& options) {
+  if (!options.given("folds")) return {};
+  try {
+    return data::parse_folds(options.text("folds"));
+  } catch (const Error& error) {
+    throw UsageError(std::string("--folds: ") + error.what());
+  }
+}
+
 data::VerificationSet open_set(const Options& options, int side) {
-  if (options.given("bin")) return data::open_verification_pack(options.text("bin"), side);
+  if (options.given("bin")) return data::open_verification_pack(options.text("bin"), side, folds(options));
   return data::open_verification(options.text("pairs"), options.text("images"),
-                                 {.side = side, .landmarks = options.text("align")});
+                                 {.side = side, .landmarks = options.text("align"), .folds = folds(options)});
 }
 
 std::vector<data::CorruptionSpec> corruptions(const Options& options) {
@@ -86,40 +99,6 @@ struct Run {
   EmbedSpec spec;
 };
 
-std::vector<double> row_of(const Tensor& rows, int64_t n) {
-  const auto row = rows.rows(n, 1).host<float>();
-  return {row.begin(), row.end()};
-}
-
-/// The pairs whose pictures could be read, with the angles between their embeddings.
-struct Angles {
-  std::vector<data::PicturePair> pairs;
-  std::vector<double> angles;
-};
-
-Angles angles_of(const Run& run, const Embeddings& made) {
-  Angles found;
-  for (const data::PicturePair& pair : run.set.pairs) {
-    if (made.unreadable.contains(pair.first) || made.unreadable.contains(pair.second)) continue;
-    try {
-      found.angles.push_back(angle_between(row_of(made.rows, pair.first), row_of(made.rows, pair.second)));
-    } catch (const Error& error) {
-      throw Error(fmt::format("{} and {}: {}", run.set.pictures->name(pair.first), run.set.pictures->name(pair.second),
-                              error.what()));
-    }
-    found.pairs.push_back(pair);
-  }
-  return found;
-}
-
-VerifyCondition condition_of(const std::string& name, const Angles& found) {
-  VerifyCondition condition{.name = name};
-  for (size_t i = 0; i < found.pairs.size(); ++i) {
-    condition.pairs.push_back({std::cos(found.angles[i]), found.pairs[i].same, found.pairs[i].fold});
-  }
-  return condition;
-}
-
 Embeddings embed_condition(const Run& run, const std::shared_ptr<const data::Dataset>& pictures,
                            const std::string& name) {
   const Stopwatch watch;
@@ -138,7 +117,7 @@ double chosen_threshold(const VerifyCondition& clean, int folds) {
   return sum / folds;
 }
 
-VerifyCertificates certificates_of(const Run& run, const Embeddings& made, const Angles& found, double threshold) {
+VerifyCertificates certificates_of(const Run& run, const Embeddings& made, const PairAngles& found, double threshold) {
   VerifyCertificates result;
   if (!(threshold > -1 && threshold < 1)) {
     result.missing = fmt::format("the threshold {} is no cosine inside (-1, 1)", threshold);
@@ -173,7 +152,7 @@ Thumbnail thumbnail(const data::Dataset& pictures, int64_t picture) {
 /// The part of a path after its last slash, without the ending.
 std::string short_name(const std::string& path) { return std::filesystem::path(path).stem().string(); }
 
-void add_worst(const Run& run, const Angles& found, VerifyReport& report) {
+void add_worst(const Run& run, const PairAngles& found, VerifyReport& report) {
   std::vector<size_t> order(found.pairs.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
   std::ranges::stable_sort(order, {}, [&](size_t i) { return found.angles[i]; });  // most alike first
@@ -198,7 +177,7 @@ void judge_clean(const Run& run, const Options& options, VerifyReport& report) {
   for (const auto& [picture, reason] : made.unreadable) {
     report.unreadable.emplace_back(run.set.pictures->name(picture), reason);
   }
-  const Angles found = angles_of(run, made);
+  const PairAngles found = angles_of(run.set, made);
   GSNET_CHECK(!found.pairs.empty(), fmt::format("no pair has two readable pictures; the first: {}",
                                                 report.unreadable.empty() ? "" : report.unreadable[0].second));
   VerifyCondition clean = condition_of("clean", found);
@@ -234,6 +213,7 @@ std::vector<std::pair<std::string, std::string>> settings_of(const Options& opti
       {"pairs", options.given("bin") ? options.text("bin") : options.text("pairs")},
       {"images", options.given("bin") ? options.text("bin") : options.text("images")},
       {"aligned by", options.given("align") ? options.text("align") : "nothing"},
+      {"folds", options.given("folds") ? options.text("folds") : "all"},
       {"mirror images added", run.spec.flip ? "yes" : "no"},
       {"order of channels", run.model.info.order == ChannelOrder::bgr ? "bgr" : "rgb"},
       {"seed of corruptions", options.text("seed")},
@@ -265,6 +245,7 @@ int verify_command(const std::vector<std::string>& arguments) {
   add_options(options);
   if (!options.parse(arguments)) return 0;
   check_use(options);
+  folds(options);  // so that wrong ones are told before a model is read
   VerifyReport report;
   report.fars = rates(options.text("far"));
   report.radii = parse_radii(options.text("radii"));
@@ -273,7 +254,7 @@ int verify_command(const std::vector<std::string>& arguments) {
   const std::vector<data::CorruptionSpec> specs = corruptions(options);
   if (options.given("report")) make_folder(options.text("report"));  // now, not after an hour
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
-  const Model model = io::load_model(options.text("MODEL"), *backend);
+  const Model model = open_model(options.text("MODEL"), *backend);
   const Stopwatch watch;
   const data::VerificationSet set = open_set(options, face_side(model));
   const Run run{model, set, {.batch = options.integer("batch", 1, 100'000), .flip = options.has("flip")}};
@@ -285,7 +266,7 @@ int verify_command(const std::vector<std::string>& arguments) {
   judge_clean(run, options, report);
   for (const data::CorruptionSpec& spec : specs) {
     const Embeddings made = embed_condition(run, data::corrupted(set.pictures, spec), to_string(spec));
-    VerifyCondition condition = condition_of(to_string(spec), angles_of(run, made));
+    VerifyCondition condition = condition_of(to_string(spec), angles_of(run.set, made));
     judge(condition, report.folds, report.fars, report.threshold);
     report.conditions.push_back(std::move(condition));
   }

@@ -5,10 +5,41 @@
 #include <algorithm>
 
 #include "apps/command.h"
+#include "apps/options.h"
 #include "data/corruption.h"
 #include "data/tolerant.h"
 
 namespace gsnet::apps {
+namespace {
+
+constexpr const char* kClean = "clean";
+
+/// One corruption after the other, with + between.
+std::shared_ptr<const data::Dataset> chain(std::shared_ptr<const data::Dataset> clean, const std::string& name,
+                                           uint64_t seed) {
+  for (size_t begin = 0, end = 0; begin <= name.size(); begin = end + 1) {
+    end = std::min(name.find('+', begin), name.size());
+    try {
+      clean = data::corrupted(std::move(clean), data::parse_corruption(name.substr(begin, end - begin), seed));
+    } catch (const Error& error) {
+      throw UsageError(error.what());
+    }
+  }
+  return clean;
+}
+
+/// What lies between the commas, without blanks around it.
+std::vector<std::string> all_conditions(const std::string& name) {
+  if (name.empty()) return {};
+  std::vector<std::string> conditions = split_list(name);
+  for (std::string& condition : conditions) {
+    condition.erase(0, condition.find_first_not_of(' '));
+    condition.erase(condition.find_last_not_of(' ') + 1);
+  }
+  return conditions;
+}
+
+}  // namespace
 
 std::shared_ptr<const data::Dataset> open_named(const std::string& name, data::Split split, int side, int64_t glyphs) {
   if (name != "glyphs") return data::padded(data::open_dataset(name, {.split = split, .side = side}), side);
@@ -31,15 +62,17 @@ data::Normalisation usual_normalisation(const data::Dataset& dataset) {
 std::shared_ptr<const data::Dataset> open_corrupted(std::shared_ptr<const data::Dataset> clean, const std::string& name,
                                                     uint64_t seed) {
   if (name.empty()) return clean;
-  for (size_t begin = 0, end = 0; end < name.size(); begin = end + 1) {
-    end = std::min(name.find('+', begin), name.size());
-    try {
-      clean = data::corrupted(std::move(clean), data::parse_corruption(name.substr(begin, end - begin), seed));
-    } catch (const Error& error) {
-      throw UsageError(error.what());
-    }
+  std::vector<std::shared_ptr<const data::Dataset>> conditions;
+  for (const std::string& condition : all_conditions(name)) {
+    conditions.push_back(condition == kClean ? clean : chain(clean, condition, seed));
   }
-  return clean;
+  return data::one_of(std::move(conditions), seed);
+}
+
+std::vector<std::string> corrupted_conditions(const std::string& name) {
+  std::vector<std::string> conditions = all_conditions(name);
+  std::erase(conditions, kClean);
+  return conditions;
 }
 
 std::shared_ptr<const data::Dataset> in_order(std::shared_ptr<const data::Dataset> dataset, const Model& model) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "data/loader.h"
 #include "layers/model.h"
@@ -18,9 +19,13 @@ std::shared_ptr<const data::Dataset> open_named(const std::string& name, data::S
 data::Normalisation usual_normalisation(const data::Dataset& dataset);
 
 /// The same pictures corrupted as `name` says ("gaussian_noise:3", or several, one after the other, with + between); as
-/// they are where it is empty. Throws UsageError.
+/// they are where it is empty or "clean". With commas between several such conditions each picture gets one of them,
+/// drawn from the seed and its number. Throws UsageError.
 std::shared_ptr<const data::Dataset> open_corrupted(std::shared_ptr<const data::Dataset> clean, const std::string& name,
                                                     uint64_t seed = 0);
+
+/// The conditions between the commas of such a name, but for "clean": what a network is to become good at.
+std::vector<std::string> corrupted_conditions(const std::string& name);
 
 /// The pictures as the model takes them: in its order of channels.
 std::shared_ptr<const data::Dataset> in_order(std::shared_ptr<const data::Dataset> dataset, const Model& model);

@@ -4,6 +4,7 @@
 #include <toml++/toml.h>
 
 #include "apps/command.h"
+#include "apps/recipe_face.h"
 #include "apps/recipe_section.h"
 #include "core/error.h"
 #include "io/safetensors.h"
@@ -69,6 +70,8 @@ void read_data(toml::table& root, const std::string& file, Recipe& recipe) {
   data.read("limit", recipe.limit, 0, kMost);
   data.read("validation", recipe.validation, 0, kMost);
   data.read("glyphs", recipe.glyphs, 100, 1e8);
+  data.read("classes", recipe.classes);
+  data.read("least_pictures", recipe.least_pictures, 1, kMost);
   data.read("corruption", recipe.corruption);
   data.read("mean", recipe.normalisation.mean);
   data.read("stddev", recipe.normalisation.stddev);
@@ -167,6 +170,7 @@ Recipe read_recipe(const std::filesystem::path& path, const std::vector<std::str
   model.read_rest(recipe.model);
   read_training(root, file, recipe);
   read_adapter(root, file, recipe);
+  read_face(root, file, recipe);
   Section run(root, file, "run");
   run.read("epochs", recipe.epochs, 1, 1e6);
   run.read("batch", recipe.batch, 1, 1e6);
@@ -175,7 +179,8 @@ Recipe read_recipe(const std::filesystem::path& path, const std::vector<std::str
   run.read("loader_threads", recipe.loader_threads, 1, 256);
   run.read("segments", recipe.train.segments, 0, 100'000);
   run.finish();
-  for (const char* known : {"data", "model", "loss", "optimiser", "schedule", "adapter", "run"}) root.erase(known);
+  for (const char* known : {"data", "model", "loss", "optimiser", "schedule", "adapter", "face", "run"})
+    root.erase(known);
   Section top(root, file, "");
   top.read("name", recipe.name);
   top.finish();

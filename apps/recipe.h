@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/adapt_recipe.h"
+#include "apps/face_recipe.h"
 #include "data/loader.h"
 #include "layers/description.h"
 #include "train/trainer.h"
@@ -23,6 +24,8 @@ struct Recipe {
   int64_t limit = 0;                  ///< training pictures used; 0: all
   int64_t validation = 0;             ///< pictures held out of the training part to choose the model; 0: a tenth
   int64_t glyphs = 10'000;            ///< size of the embedded training set
+  std::string classes;                ///< a file that names the classes that are used, one a line; empty: all
+  int64_t least_pictures = 1;         ///< classes with fewer are left out
   std::string corruption;             ///< of every picture: "gaussian_noise:3"; empty: none
   data::Normalisation normalisation;  ///< empty: that of the data set's kind
   data::Augmentation augmentation;
@@ -37,6 +40,9 @@ struct Recipe {
 
   // [adapter]: of `gsnet adapt` only
   std::optional<AdaptRecipe> adapt;
+
+  // [face]: of `gsnet adapt` only; it trains embeddings then
+  std::optional<FaceRecipe> face;
 
   // [run]
   int64_t epochs = 10;

@@ -54,6 +54,14 @@ class Section {
     }
   }
 
+  /// A text, or an integer as its digits: folds 7, "7-10".
+  void read_word(const char* key, std::string& value) {
+    toml::node* node = find(key);
+    if (node == nullptr || !node->is_integer()) return read(key, value);
+    value = std::to_string(node->as_integer()->get());
+    taken(key);
+  }
+
   /// A number, or a fraction as a text: "36/255".
   void read_fraction(const char* key, double& value) {
     toml::node* node = find(key);

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "apps/recipe.h"
+#include "apps/recipe_face.h"
 
 namespace gsnet::apps {
 namespace {
@@ -102,6 +103,8 @@ std::string recipe_text(const Recipe& recipe) {
                                         {"limit", recipe.limit},
                                         {"validation", recipe.validation},
                                         {"glyphs", recipe.glyphs},
+                                        {"classes", recipe.classes},
+                                        {"least_pictures", recipe.least_pictures},
                                         {"corruption", recipe.corruption},
                                         {"mean", to_array(recipe.normalisation.mean)},
                                         {"stddev", to_array(recipe.normalisation.stddev)},
@@ -134,6 +137,10 @@ std::string recipe_text(const Recipe& recipe) {
   if (recipe.adapt) {
     root.insert("adapter", adapter_table(*recipe.adapt));
     root.erase("model");
+  }
+  if (recipe.face) {
+    root.insert("face", face_table(*recipe.face));
+    root.erase("loss");
   }
   std::ostringstream text;
   text << root << "\n";

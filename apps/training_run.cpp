@@ -7,23 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/command.h"
-#include "apps/data_source.h"
 #include "core/error.h"
 
 namespace gsnet::apps {
-
-Parts split_data(const Recipe& recipe) {
-  auto whole = open_named(recipe.data, data::Split::train, recipe.side, recipe.glyphs);
-  whole = open_corrupted(whole, recipe.corruption, recipe.seed);
-  if (recipe.limit > 0 && recipe.limit < whole->size()) {
-    whole = data::hold_out(whole, recipe.limit, recipe.seed).held_out;
-  }
-  const int64_t count = recipe.validation > 0 ? recipe.validation : std::max<int64_t>(1, whole->size() / 10);
-  GSNET_CHECK(count < whole->size(),
-              fmt::format("data.validation asks for {} of {} training pictures", count, whole->size()));
-  data::Holdout parts = data::hold_out(whole, count, recipe.seed);
-  return {parts.rest, parts.held_out};
-}
 
 int64_t peak_bytes() {
   rusage usage{};
@@ -52,7 +38,7 @@ void TrainingRun::start(Graph& graph, std::shared_ptr<const data::Dataset> train
   recipe_.train.steps = recipe_.epochs * loader_->batches_per_epoch();
   trainer_ = std::make_unique<Trainer>(graph, recipe_.train, std::move(objective));
   text_ = recipe_text(recipe_);
-  if (resume_ && folder_.has_checkpoint()) {
+  if (resumes()) {
     state_ = folder_.load_checkpoint(*trainer_, text_);
     folder_.rewind_log(state_.epoch);
   }
@@ -124,7 +110,7 @@ void TrainingRun::finish_epoch() {
   line["validation_seconds"] = watch.seconds();
   line["peak_process_bytes"] = peak_bytes();
   line["peak_tensor_bytes"] = backend_->memory()->stats().peak_bytes;
-  if (validation.score > state_.best_score) {
+  if (validation.eligible && validation.score > state_.best_score) {
     state_.best_score = validation.score;
     state_.best_epoch = epoch;
     keep(epoch);

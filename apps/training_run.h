@@ -15,13 +15,6 @@
 
 namespace gsnet::apps {
 
-/// Training pictures and those held out of them to choose the best epoch.
-struct Parts {
-  std::shared_ptr<const data::Dataset> train, validation;
-};
-/// As the recipe's [data] says. Throws Error when it asks for more than there is.
-Parts split_data(const Recipe& recipe);
-
 class TrainingRun {
  public:
   virtual ~TrainingRun() = default;
@@ -41,6 +34,7 @@ class TrainingRun {
 
   struct Validation {
     double score = 0;                                     ///< the larger, the better
+    bool eligible = true;                                 ///< whether the network may be kept
     std::vector<std::pair<std::string, double>> numbers;  ///< for the log
     std::string text;                                     ///< for the epoch's line
     std::string brief;                                    ///< for the progress
@@ -53,6 +47,8 @@ class TrainingRun {
   /// After the last epoch. Returns the exit code.
   virtual int finish(const RunState& state) = 0;
 
+  /// Whether start() will go on from a checkpoint.
+  bool resumes() const { return resume_ && folder_.has_checkpoint(); }
   /// Where a kept model comes from.
   std::map<std::string, std::string> provenance(int64_t epoch) const;
 

@@ -17,13 +17,6 @@ constexpr size_t kNamed = 5;
 
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
-/// "1e-3".
-std::string rate_text(double far) {
-  const double power = std::round(std::log10(far));
-  if (std::abs(far / std::pow(10, power) - 1) < 1e-9) return fmt::format("1e{:.0f}", power);
-  return fmt::format("{:g}", far);
-}
-
 std::string accuracy_text(const VerifyCondition& condition) {
   if (!condition.folds) return fmt::format("{:.2f} % (best)", 100 * condition.best.accuracy);
   return fmt::format("{:.2f} % ± {:.2f}", 100 * condition.folds->mean, 100 * condition.folds->stddev);
@@ -98,6 +91,12 @@ std::string left_out_text(const VerifyReport& report) {
 }
 
 }  // namespace
+
+std::string rate_text(double far) {
+  const double power = std::round(std::log10(far));
+  if (std::abs(far / std::pow(10, power) - 1) < 1e-9) return fmt::format("1e{:.0f}", power);
+  return fmt::format("{:g}", far);
+}
 
 void judge(VerifyCondition& condition, int folds, const std::vector<double>& fars, double threshold) {
   const auto& pairs = condition.pairs;

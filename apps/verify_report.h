@@ -25,6 +25,9 @@ struct VerifyCondition {
   double equal_error_rate = 0, area = 0;
 };
 
+/// "1e-3".
+std::string rate_text(double far);
+
 /// Fills in everything that follows from the pairs. Throws Error unless there are pairs of both kinds.
 void judge(VerifyCondition& condition, int folds, const std::vector<double>& fars, double threshold);
 

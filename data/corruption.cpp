@@ -15,14 +15,14 @@
 namespace gsnet::data {
 namespace {
 
-constexpr std::array<std::string_view, 11> kNames = {"gaussian_noise", "shot_noise",   "impulse_noise", "gaussian_blur",
+constexpr std::array<std::string_view, 12> kNames = {"gaussian_noise", "shot_noise",   "impulse_noise", "gaussian_blur",
                                                      "motion_blur",    "defocus_blur", "jpeg",          "occlusion",
-                                                     "low_resolution", "brightness",   "contrast"};
+                                                     "low_resolution", "brightness",   "contrast",      "distant"};
 
 using Corrupt = void (*)(Pixels&, size_t, Random&);
 constexpr std::array<Corrupt, kNames.size()> kKinds = {gaussian_noise, shot_noise,   impulse_noise, gaussian_blur,
                                                        motion_blur,    defocus_blur, jpeg,          occlusion,
-                                                       low_resolution, brightness,   contrast};
+                                                       low_resolution, brightness,   contrast,      distant};
 
 class Corrupted final : public Dataset {
  public:
@@ -51,6 +51,27 @@ class Corrupted final : public Dataset {
   std::shared_ptr<const Dataset> clean_;
   CorruptionSpec spec_;
   std::string name_;
+};
+
+class OneOf final : public Dataset {
+ public:
+  OneOf(std::vector<std::shared_ptr<const Dataset>> sets, uint64_t seed) : sets_(std::move(sets)), key_(seed) {}
+
+  int64_t size() const override { return sets_[0]->size(); }
+  PictureShape picture() const override { return sets_[0]->picture(); }
+  const std::vector<std::string>& class_names() const override { return sets_[0]->class_names(); }
+  int label(int64_t i) const override { return sets_[0]->label(i); }
+  std::string name(int64_t i) const override { return drawn(i).name(i); }
+  void read(int64_t i, std::span<uint8_t> pixels) const override { drawn(i).read(i, pixels); }
+
+ private:
+  const Dataset& drawn(int64_t i) const {
+    Random random(key_.with(static_cast<uint64_t>(i)));
+    return *sets_[random.below(static_cast<uint32_t>(sets_.size()))];
+  }
+
+  std::vector<std::shared_ptr<const Dataset>> sets_;
+  RandomKey key_;
 };
 
 }  // namespace
@@ -83,6 +104,18 @@ std::shared_ptr<const Dataset> corrupted(std::shared_ptr<const Dataset> clean, c
   GSNET_CHECK(shape.numel() > 0, fmt::format("corruption {}: the pictures are empty", to_string(spec)));
   if (spec.kind == Corruption::jpeg) require_jpeg(shape);
   return std::make_shared<Corrupted>(std::move(clean), spec);
+}
+
+std::shared_ptr<const Dataset> one_of(std::vector<std::shared_ptr<const Dataset>> sets, uint64_t seed) {
+  GSNET_CHECK(!sets.empty() && std::ranges::find(sets, nullptr) == sets.end(), "mixture: a data set is missing");
+  for (const auto& set : sets) {
+    GSNET_CHECK(set->size() == sets[0]->size() && set->picture() == sets[0]->picture() &&
+                    set->class_names() == sets[0]->class_names(),
+                fmt::format("mixture: {} pictures of {} classes beside {} of {}, expected the same", set->size(),
+                            set->class_names().size(), sets[0]->size(), sets[0]->class_names().size()));
+  }
+  if (sets.size() == 1) return std::move(sets[0]);
+  return std::make_shared<OneOf>(std::move(sets), seed);
 }
 
 }  // namespace gsnet::data

@@ -127,6 +127,20 @@ void low_resolution(Pixels& picture, size_t severity, Random&) {
   }
 }
 
+void distant(Pixels& picture, size_t severity, Random& random) {
+  constexpr std::array kShare = {28.0 / 112, 24.0 / 112, 20.0 / 112, 17.0 / 112, 14.0 / 112};
+  constexpr std::array kBlur = {0.3, 0.35, 0.4, 0.45, 0.5};
+  constexpr std::array kNoise = {0.01, 0.015, 0.02, 0.025, 0.03};
+  const PictureShape shape = picture.shape;
+  const auto part = [&](int side) { return std::max(1, static_cast<int>(std::lround(side * kShare[severity]))); };
+  blur(picture, kBlur[severity] / kShare[severity]);
+  picture = mixed(picture, area_taps(shape.height, part(shape.height)), true);
+  picture = mixed(picture, area_taps(shape.width, part(shape.width)), false);
+  for (float& v : picture.values) v += static_cast<float>(kNoise[severity] * random.normal());
+  picture = mixed(picture, linear_taps(part(shape.height), shape.height), true);
+  picture = mixed(picture, linear_taps(part(shape.width), shape.width), false);
+}
+
 void motion_blur(Pixels& picture, size_t severity, Random& random) {
   constexpr std::array kReach = {12, 12, 12, 16, 18};
   constexpr std::array kDeviation = {1.0, 1.5, 2.0, 2.0, 2.5};

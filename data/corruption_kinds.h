@@ -28,6 +28,7 @@ void gaussian_blur(Pixels& picture, size_t severity, Random& random);
 void motion_blur(Pixels& picture, size_t severity, Random& random);
 void defocus_blur(Pixels& picture, size_t severity, Random& random);
 void low_resolution(Pixels& picture, size_t severity, Random& random);
+void distant(Pixels& picture, size_t severity, Random& random);
 void occlusion(Pixels& picture, size_t severity, Random& random);
 void brightness(Pixels& picture, size_t severity, Random& random);
 void contrast(Pixels& picture, size_t severity, Random& random);

@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "core/error.h"
@@ -18,6 +19,7 @@ namespace {
 
 constexpr int64_t kMostBytes = int64_t{1} << 30;
 constexpr int64_t kFolds = 10;
+constexpr int64_t kMostFolds = 100'000;
 
 using Fields = std::vector<std::string>;
 
@@ -86,6 +88,45 @@ int assign_folds(std::vector<bool> same, std::vector<int>& folds) {
     folds[i] = static_cast<int>(seen[same[i] ? 1 : 0]++ * count / of);
   }
   return static_cast<int>(count);
+}
+
+std::vector<int> parse_folds(std::string_view text) {
+  const auto fail = [&] {
+    throw Error(fmt::format("folds '{}': expected numbers from 1 like 7-10 or 1,3,5-6", shown(text)));
+  };
+  std::set<int> folds;
+  for (size_t begin = 0, end = 0; begin <= text.size(); begin = end + 1) {
+    end = std::min(text.find(',', begin), text.size());
+    const std::string part(text.substr(begin, end - begin));
+    const size_t dash = std::min(part.find('-'), part.size());
+    const auto first = integer(part.substr(0, dash));
+    const auto last = dash < part.size() ? integer(part.substr(dash + 1)) : first;
+    if (!first || !last || *first < 1 || *last < *first || *last > kMostFolds) fail();
+    for (int64_t fold = *first; fold <= *last; ++fold) {
+      if (!folds.insert(static_cast<int>(fold) - 1).second) fail();
+    }
+  }
+  return {folds.begin(), folds.end()};
+}
+
+std::vector<int> fold_numbers(int folds, const std::vector<int>& kept) {
+  std::vector<int> numbers(static_cast<size_t>(folds), -1);
+  for (size_t i = 0; i < kept.size(); ++i) {
+    GSNET_CHECK(kept[i] >= 0 && kept[i] < folds,
+                fmt::format("there is no fold {}: the pairs have {}", kept[i] + 1, folds));
+    numbers[static_cast<size_t>(kept[i])] = static_cast<int>(i);
+  }
+  return numbers;
+}
+
+PairList of_folds(const PairList& list, const std::vector<int>& folds) {
+  const std::vector<int> numbers = fold_numbers(list.folds, folds);
+  PairList found{{}, static_cast<int>(folds.size())};
+  for (NamedPair pair : list.pairs) {
+    pair.fold = numbers[static_cast<size_t>(pair.fold)];
+    if (pair.fold >= 0) found.pairs.push_back(std::move(pair));
+  }
+  return found;
 }
 
 PairList read_pairs(const std::filesystem::path& path) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gsnet::data {
@@ -30,5 +31,16 @@ PairList read_pairs(const std::filesystem::path& path);
 /// The folds of pairs without any: the i-th tenth of the same and of the different ones, in order, is fold i; fewer
 /// folds where there are fewer pairs. Returns their number, >= 1.
 int assign_folds(std::vector<bool> same, std::vector<int>& folds);
+
+/// "7-10" or "1,3,5-6": folds counted from 1, as numbers from 0, ascending. Throws Error for anything else, or a fold
+/// named twice.
+std::vector<int> parse_folds(std::string_view text);
+
+/// What each of `folds` folds is called when only some are kept: their position among those, else -1. Throws Error
+/// naming one that is not there.
+std::vector<int> fold_numbers(int folds, const std::vector<int>& kept);
+
+/// The pairs of these folds only, which are numbered anew. Throws Error naming one that is not there.
+PairList of_folds(const PairList& list, const std::vector<int>& folds);
 
 }  // namespace gsnet::data

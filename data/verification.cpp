@@ -74,6 +74,17 @@ DatasetHandle make_set(FoundPictures found, const PictureIndex& index, std::vect
   return make_picture_set(std::move(found.encoded), std::move(catalogue), spec.side);
 }
 
+PairList chosen_folds(const PairList& list, const std::vector<int>& folds, const fs::path& file) {
+  try {
+    return of_folds(list, folds);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: {}", file.string(), error.what()));
+  }
+}
+
+/// "B" of "A/B/c.jpg", "" of "c.jpg".
+std::string folder_of(const std::string& path) { return fs::path(path).parent_path().filename().string(); }
+
 }  // namespace
 
 std::shared_ptr<const Dataset> open_pictures(const fs::path& path, const PictureSpec& spec) {
@@ -86,7 +97,8 @@ std::shared_ptr<const Dataset> open_pictures(const fs::path& path, const Picture
 }
 
 VerificationSet open_verification(const fs::path& pairs, const fs::path& images, const PictureSpec& spec) {
-  const PairList list = read_pairs(pairs);
+  PairList list = read_pairs(pairs);
+  if (!spec.folds.empty()) list = chosen_folds(list, spec.folds, pairs);
   FoundPictures found = find_pictures(images);
   const PictureIndex index(found.paths);
   VerificationSet set;
@@ -114,6 +126,7 @@ VerificationSet open_verification(const fs::path& pairs, const fs::path& images,
   for (auto& [source, picture] : used) {
     picture = std::ssize(sources);
     sources.push_back(source);
+    set.folders.push_back(folder_of(index.paths()[source]));
   }
   for (size_t i = 0; i < ends.size(); ++i) {
     set.pairs[i].first = used[ends[i].first];

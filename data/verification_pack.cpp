@@ -164,7 +164,7 @@ class PackPictures final : public EncodedPictures {
   std::vector<std::string> pictures_;
 };
 
-VerificationSet read_pack(const fs::path& pack, int side) {
+VerificationSet read_pack(const fs::path& pack, int side, const std::vector<int>& kept) {
   const std::vector<uint8_t> content = read_file(pack, kMostBytes);
   const std::string_view text(reinterpret_cast<const char*>(content.data()), content.size());
   const PackReader reader(read_pickle(text, 0, kGlobals));
@@ -184,11 +184,16 @@ VerificationSet read_pack(const fs::path& pack, int side) {
   VerificationSet set;
   set.folds = assign_folds(same, folds);
   PictureCatalogue catalogue{{}, {"picture"}};
-  for (size_t i = 0; i < bins.size(); ++i) catalogue.entries.push_back({i, 0});
+  const std::vector<int> numbers = kept.empty() ? std::vector<int>() : fold_numbers(set.folds, kept);
   for (size_t i = 0; i < same.size(); ++i) {
-    const auto first = static_cast<int64_t>(2 * i);
+    if (!kept.empty()) folds[i] = numbers[static_cast<size_t>(folds[i])];
+    if (folds[i] < 0) continue;
+    const auto first = std::ssize(catalogue.entries);
+    catalogue.entries.push_back({2 * i, 0});
+    catalogue.entries.push_back({2 * i + 1, 0});
     set.pairs.push_back({first, first + 1, same[i], folds[i]});
   }
+  if (!kept.empty()) set.folds = static_cast<int>(std::ssize(kept));
   set.pictures = make_picture_set(std::make_unique<PackPictures>(pack.filename().string(), std::move(pictures)),
                                   std::move(catalogue), side);
   return set;
@@ -196,10 +201,10 @@ VerificationSet read_pack(const fs::path& pack, int side) {
 
 }  // namespace
 
-VerificationSet open_verification_pack(const fs::path& pack, int side) {
+VerificationSet open_verification_pack(const fs::path& pack, int side, const std::vector<int>& folds) {
   require_decoder(pack.string());
   try {
-    return read_pack(pack, side);
+    return read_pack(pack, side, folds);
   } catch (const Error& error) {
     const std::string reason = error.what();
     throw Error(reason.starts_with(pack.string()) ? reason : fmt::format("{}: {}", pack.string(), reason));

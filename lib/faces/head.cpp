@@ -52,6 +52,7 @@ FaceHead::FaceHead(Backend& backend, int64_t features, int64_t classes, const He
     : backend_(backend), spec_(spec) {
   check(spec, features, classes);
   weight_.value = drawn_weight(backend, classes, features, key);
+  weight_.scale_invariant = true;
   step_ = Tensor::of<int64_t>({1}, {0});
   if (!spec.adaptive) return;
   norm_mean_ = uploaded(backend, {20});
@@ -64,6 +65,21 @@ void FaceHead::visit(Visitor& visitor) {
   if (!spec_.adaptive) return;
   visitor.buffer("head.norm_mean", norm_mean_);
   visitor.buffer("head.norm_stddev", norm_stddev_);
+}
+
+void FaceHead::set_centres(const Tensor& centres) {
+  GSNET_CHECK(centres.shape() == weight_.value.shape(),
+              fmt::format("[head] the centres are {}, expected {}", to_string(centres.shape()),
+                          to_string(weight_.value.shape())));
+  const Tensor numbers = with_dtype(centres, DType::f64);
+  for (int64_t k = 0; k < classes(); ++k) {
+    double square = 0;
+    for (const double value : numbers.rows(k, 1).host<double>()) square += value * value;
+    GSNET_CHECK(std::isfinite(square) && square > 0,
+                fmt::format("[head] centre {} has the length {}", k, std::sqrt(square)));
+  }
+  weight_.value = backend_.upload(numbers);
+  weight_.changed();
 }
 
 double FaceHead::read(const Tensor& one) const {

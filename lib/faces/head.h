@@ -48,8 +48,9 @@ struct HeadSpec {
   bool operator==(const HeadSpec&) const = default;
 };
 
-/// Trains embeddings (N, D) towards centres (K, D). Parameter head.weight (K, D), drawn from N(0, 0.01^2); buffers
-/// head.step (1) i64, and head.norm_mean, head.norm_stddev (1), 20 and 100 at first, where the margin is adaptive.
+/// Trains embeddings (N, D) towards centres (K, D). Parameter head.weight (K, D), drawn from N(0, 0.01^2), of whose
+/// rows only the direction matters; buffers head.step (1) i64, and head.norm_mean, head.norm_stddev (1), 20 and 100 at
+/// first, where the margin is adaptive.
 class FaceHead final : public Objective {
  public:
   /// Throws Error naming a setting that cannot be.
@@ -59,6 +60,12 @@ class FaceHead final : public Objective {
   /// the tape is in training; else nothing is drawn and nothing changes. Throws Error for a label outside [0, K).
   Value evaluate(Tape& tape, const Var& output, const Tensor& labels) override;
   void visit(Visitor& visitor) override;
+
+  /// Centres in the place of those drawn: (K, D) on the host. Throws Error for another shape, and for a centre that is
+  /// not finite or has the length 0.
+  void set_centres(const Tensor& centres);
+  /// Whether training moves the centres. To be called before a trainer is made.
+  void train_centres(bool on) { weight_.trainable = on; }
 
   const HeadSpec& spec() const { return spec_; }
   Backend& backend() const { return backend_; }

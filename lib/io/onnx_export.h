@@ -20,9 +20,9 @@ struct OnnxExportOptions {
 /// Writes what evaluation computes, from (N, C, H, W), N free, to the graph's output: parametrised weights as the
 /// weights they make, exponentials as one matrix on small maps and as their series elsewhere, batch normalisation as
 /// scale and shift. Operators are named "<layer>/<operator>", their weights "<layer>.weight" and "<layer>.bias"; mean,
-/// stddev and class names go into the metadata ("gsnet.mean", "gsnet.stddev", "gsnet.classes", JSON texts). Written
-/// atomically. Throws Error naming a layer that cannot be said in plain operators, an opset that is not supported, a
-/// file above protobuf's 2 GiB, and in a build without ONNX.
+/// stddev and class names go into the metadata ("gsnet.mean", "gsnet.stddev", "gsnet.classes", JSON texts;
+/// "gsnet.order", bgr, where that is not rgb). Written atomically. Throws Error naming a layer that cannot be said in
+/// plain operators, an opset that is not supported, a file above protobuf's 2 GiB, and in a build without ONNX.
 void export_onnx(const std::filesystem::path& path, const Model& model, const OnnxExportOptions& options = {});
 
 }  // namespace gsnet::io

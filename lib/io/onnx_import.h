@@ -16,6 +16,8 @@ struct OnnxImportOptions {
   /// Input normalisation, one for all channels or one a channel; empty: what the file's metadata says if we wrote it,
   /// else 0 and 1.
   std::vector<double> mean = {}, stddev = {};
+  bool need_normalisation = false;            ///< throw Error where neither says
+  std::optional<ChannelOrder> order = {};     ///< none: the metadata's, else rgb
   std::vector<std::string> class_names = {};  ///< empty: the metadata's, else none: the output is an embedding
   /// Of one sample, (C, H, W) or (C), where the file leaves extents open or says others.
   std::optional<Shape> input = {};

@@ -66,7 +66,7 @@ double mean_square(const Dataset& a, const Dataset& b, int64_t count) {
 
 bool can(Corruption kind) {
 #if GSNET_WITH_OPENCV
-  return kind <= Corruption::contrast;
+  return kind <= Corruption::distant;
 #else
   return kind != Corruption::jpeg;
 #endif
@@ -122,8 +122,8 @@ TEST_CASE("corruption: a picture is a function of seed, kind, severity and index
     }
     CHECK(forward == backward);
     CHECK(pixels_of(*corrupted(clean, {kind, 3, 11}), 4) == forward[4]);
-    const bool drawn =
-        kind <= Corruption::impulse_noise || kind == Corruption::motion_blur || kind == Corruption::occlusion;
+    const bool drawn = kind <= Corruption::impulse_noise || kind == Corruption::motion_blur ||
+                       kind == Corruption::occlusion || kind == Corruption::distant;
     CHECK((pixels_of(*corrupted(clean, {kind, 3, 12}), 4) != forward[4]) == drawn);
     const std::vector<std::vector<uint8_t>> twice(2, pixels_of(*clean, 4));
     const auto same = corrupted(std::make_shared<Held>(clean->picture(), twice), {kind, 3, 11});
@@ -173,6 +173,43 @@ TEST_CASE("corruption: blurs keep the mean, and a point spreads as far as its ta
   CHECK(disk[16 * 32 + 16] == Approx(255 / 9.0).margin(2));
   CHECK(disk[15 * 32 + 15] == Approx(255 / 9.0).margin(2));
   CHECK(disk[16 * 32 + 19] == 0);
+}
+
+TEST_CASE("corruption: distant faces are averaged, noisy and smooth again", "[data]") {
+  const auto grey = std::make_shared<Held>(PictureShape{3, 112, 112}, std::vector(1, std::vector<uint8_t>(37632, 102)));
+  // Linear interpolation in both directions leaves (2/3)^2 of the variance of the small picture's noise.
+  const double noise = mean_square(*grey, *corrupted(grey, {Corruption::distant, 5, 1}), 1) / 65025;
+  CHECK(noise == Approx(0.03 * 0.03 * 4 / 9).epsilon(0.15));
+  std::vector<uint8_t> stripes(37632);
+  for (size_t i = 0; i < stripes.size(); ++i) stripes[i] = i / 3 % 2 == 0 ? 0 : 200;
+  const auto fine = std::make_shared<Held>(PictureShape{3, 112, 112}, std::vector(1, stripes));
+  const auto [low, high] = std::ranges::minmax(pixels_of(*corrupted(fine, {Corruption::distant, 1, 1}), 0));
+  CHECK(low > 70);
+  CHECK(high < 130);
+}
+
+TEST_CASE("corruption: a mixture draws one condition a picture", "[data]") {
+  const auto clean = waves(PictureShape{3, 16, 16}, 300);
+  const auto noisy = corrupted(clean, {Corruption::gaussian_noise, 3, 1});
+  const auto mixed = one_of({clean, noisy}, 5), again = one_of({clean, noisy}, 5), other = one_of({clean, noisy}, 6);
+  int64_t kept = 0, moved = 0;
+  for (int64_t i = 0; i < 300; ++i) {
+    const auto pixels = pixels_of(*mixed, i);
+    const bool is_clean = pixels == pixels_of(*clean, i);
+    CHECK((is_clean || pixels == pixels_of(*noisy, i)));
+    CHECK(pixels == pixels_of(*again, i));
+    CHECK(mixed->name(i) == (is_clean ? clean : noisy)->name(i));
+    CHECK(mixed->label(i) == clean->label(i));
+    kept += is_clean ? 1 : 0;
+    moved += pixels == pixels_of(*other, i) ? 0 : 1;
+  }
+  CHECK(kept > 110);
+  CHECK(kept < 190);
+  CHECK(moved > 100);
+  CHECK(one_of({clean}, 5) == clean);
+  CHECK_THROWS_AS(one_of({}, 5), Error);
+  CHECK_THROWS_AS(one_of({clean, nullptr}, 5), Error);
+  CHECK_THROWS_WITH(one_of({clean, waves(PictureShape{3, 16, 16}, 5)}, 5), Contains("5"));
 }
 
 TEST_CASE("corruption: names there and back, wrong ones refused", "[data]") {

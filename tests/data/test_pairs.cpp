@@ -61,6 +61,23 @@ TEST_CASE("pairs: wrong lists are named with their line", "[data][faces]") {
   CHECK_THROWS_WITH(read("10 300\n"), Contains("no pair"));
 }
 
+TEST_CASE("some of the folds are chosen, and numbered anew", "[data][faces]") {
+  CHECK(parse_folds("7-10") == std::vector<int>{6, 7, 8, 9});
+  CHECK(parse_folds("5,1-2") == std::vector<int>{0, 1, 4});
+  for (const char* wrong : {"", "0", "2-1", "1,", "a", "1-", "-3", "1-2-3", "2,2", "1-3,2", "1 2", "1-9999999999"}) {
+    CAPTURE(wrong);
+    CHECK_THROWS_WITH(parse_folds(wrong), Contains("7-10"));
+  }
+  const Scratch scratch;
+  const auto list = read_pairs(scratch.write("p.txt", "3 1\nA 1 2\nA 1 B 1\nB 1 2\nB 1 C 1\nC 1 2\nC 1 A 1\n"));
+  const PairList some = of_folds(list, {0, 2});
+  REQUIRE(some.pairs.size() == 4);
+  CHECK(some.folds == 2);
+  CHECK(some.pairs[2].first == "C/C_0001");
+  CHECK(some.pairs[2].fold == 1);
+  CHECK_THROWS_WITH(of_folds(list, {1, 3}), Contains("no fold 4") && Contains("3"));
+}
+
 TEST_CASE("folds have as many of each kind", "[data][faces]") {
   std::vector<int> folds;
   CHECK(assign_folds({true, true, true, false, false, false}, folds) == 3);

@@ -92,6 +92,15 @@ TEST_CASE("verification: pairs of a folder or an archive, missing ones left out"
     CHECK(set.pairs[2].fold == 1);
     CHECK_FALSE(set.pairs[1].same);
   }
+  const VerificationSet second = open_verification(pairs, tar, {.side = 4, .folds = {1}});
+  CHECK(second.pairs.size() == 1);
+  CHECK(second.folds == 1);
+  CHECK(second.pairs[0].fold == 0);
+  CHECK(second.pictures->size() == 2);
+  CHECK(second.pairs_left_out == 1);
+  CHECK(second.folders == std::vector<std::string>{"Ann", "Bo"});
+  CHECK_THROWS_WITH(open_verification(pairs, tar, {.side = 4, .folds = {2}}),
+                    Contains("pairs.txt: there is no fold 3"));
   const auto others = scratch.write("others.txt", "x.png y.png 1\n");
   CHECK_THROWS_WITH(open_verification(others, tar, {.side = 4}),
                     Contains("none of the 1 pairs") && Contains("'x.png'") && Contains("set.tar.gz"));

@@ -253,6 +253,37 @@ TEST_CASE("a head trains a network, and goes on from its state as if it had not 
   }
 }
 
+TEST_CASE("centres are given, stay where they are to stay, and move by their own rate", "[faces][head]") {
+  const auto backend = make_backend({"cpu", 1});
+  const Description network{{4}, {{"fc", "linear", {}, {{"features", int64_t{2}}}}}};
+  const Tensor centres = Tensor::of<double>({3, 2}, {1, 0, 0, 1, -1, 0});
+  Tensor x = Tensor::empty({6, 4}, DType::f32), y = Tensor::empty({6}, DType::i32);
+  Random random(RandomKey(4));
+  for (float& value : x.host<float>()) value = static_cast<float>(random.normal());
+  for (int64_t n = 0; n < 6; ++n) y.data<int32_t>()[n] = static_cast<int32_t>(n % 3);
+  const auto moved = [&](bool train, double factor) {
+    Graph graph(network, *backend, RandomKey(1));
+    const auto head = std::make_shared<FaceHead>(*backend, 2, 3, HeadSpec{}, RandomKey(2));
+    head->set_centres(centres);
+    head->train_centres(train);
+    const TrainSpec training{.optimiser = {.kind = OptimiserKind::adamw, .rate = 0.01, .kernel_rate_factor = factor},
+                             .schedule = {.kind = ScheduleKind::constant},
+                             .steps = 1};
+    Trainer(graph, training, head).step(x, y);
+    double largest = 0;
+    const auto now = numbers(*backend, weight_of(*head).value);
+    for (size_t i = 0; i < now.size(); ++i) largest = std::max(largest, std::abs(now[i] - centres.data<double>()[i]));
+    return largest;
+  };
+  CHECK(moved(false, 1) == 0);
+  CHECK(moved(true, 1) == Approx(0.01).epsilon(0.01));
+  CHECK(moved(true, 0.1) == Approx(0.001).epsilon(0.01));
+  FaceHead head(*backend, 2, 3, {}, RandomKey(2));
+  CHECK_THROWS_WITH(head.set_centres(Tensor::of<double>({2, 2}, {1, 0, 0, 1})), Catch::Contains("expected (3, 2)"));
+  CHECK_THROWS_WITH(head.set_centres(Tensor::of<double>({3, 2}, {1, 0, 0, 0, 1, 1})), Catch::Contains("centre 1"));
+  CHECK_THROWS_WITH(head.set_centres(Tensor::of<double>({3, 2}, {1, 0, 0, 1, NAN, 1})), Catch::Contains("centre 2"));
+}
+
 TEST_CASE("a head refuses what cannot be", "[faces][head]") {
   const auto backend = make_backend({"cpu", 1});
   const auto make = [&](const HeadSpec& spec) { FaceHead(*backend, 4, 8, spec, RandomKey(1)); };

@@ -41,6 +41,7 @@ void describe_input(onnx::ModelProto& file, const ModelInfo& info, bool with_nor
   add_metadata(file, "gsnet.mean", dump_json(mean, "the means"));
   add_metadata(file, "gsnet.stddev", dump_json(stddev, "the deviations"));
   add_metadata(file, "gsnet.classes", dump_json(info.class_names, "the class names"));
+  if (info.order == ChannelOrder::bgr) add_metadata(file, "gsnet.order", "bgr");
 }
 
 /// (pixel / 255 - mean) / stddev

@@ -232,7 +232,7 @@ std::optional<std::string> metadata_of(const onnx::ModelProto& model, const char
 
 /// What was told, or what the file's metadata say, or `missing`; one number is spread over the channels.
 std::vector<double> normalisation(const std::vector<double>& told, const onnx::ModelProto& model, const char* key,
-                                  double missing, int64_t channels) {
+                                  double missing, bool needed, int64_t channels) {
   std::vector<double> values = told;
   const std::optional<std::string> stored = metadata_of(model, key);
   if (told.empty() && stored) {
@@ -241,6 +241,10 @@ std::vector<double> normalisation(const std::vector<double>& told, const onnx::M
                 fmt::format("'{}' must be a list of numbers", key));
     values = json.get<std::vector<double>>();
   }
+  GSNET_CHECK(!values.empty() || !needed,
+              fmt::format("it does not say how pictures are normalised ('{}'): `gsnet import` it with --mean and "
+                          "--stddev",
+                          key));
   if (values.empty()) values = {missing};
   return values.size() == 1 ? std::vector<double>(static_cast<size_t>(channels), values[0]) : values;
 }
@@ -267,8 +271,11 @@ Model imported(const std::filesystem::path& path, const OnnxImportOptions& optio
   Model model;
   model.info.description = std::move(description);
   const int64_t channels = model.info.description.input[0];
-  model.info.mean = normalisation(options.mean, proto, "gsnet.mean", 0, channels);
-  model.info.stddev = normalisation(options.stddev, proto, "gsnet.stddev", 1, channels);
+  model.info.mean = normalisation(options.mean, proto, "gsnet.mean", 0, options.need_normalisation, channels);
+  model.info.stddev = normalisation(options.stddev, proto, "gsnet.stddev", 1, options.need_normalisation, channels);
+  const std::optional<std::string> stored_order = metadata_of(proto, "gsnet.order");
+  if (stored_order) model.info.order = channel_order(*stored_order);
+  if (options.order) model.info.order = *options.order;
   model.info.provenance = {{"source", "ONNX file"},
                            {"producer", shown(fmt::format("{} {}", proto.producer_name(), proto.producer_version()))}};
   model_metadata(model.info);  // checks the normalisation

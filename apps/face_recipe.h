@@ -1,0 +1,49 @@
+// The [face] table of a recipe: embeddings are trained towards class centres, and judged by pairs of pictures.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "faces/head.h"
+
+namespace gsnet::apps {
+
+enum class FaceMargin : uint8_t { arcface, cosface, adaface, combined };
+
+enum class CentreStart : uint8_t {
+  embeddings,  ///< the mean of the base's unit embeddings of a person's clean pictures, at unit length
+  random,
+};
+
+/// What to do about people of the training data who are in the pairs too.
+enum class KnownPeople : uint8_t {
+  error,
+  leave_out,  ///< of the training
+  allow,
+};
+
+struct FaceRecipe {
+  FaceMargin head = FaceMargin::arcface;
+  double margin = 0.5;                        ///< of the angle (arcface), the cosine (cosface), both (adaface)
+  std::vector<double> margins = {1, 0.5, 0};  ///< of the combined margin: m1, m2, m3
+  double scale = 64;
+  bool easy_margin = false;
+  double concentration = 0.333, momentum = 0.01;  ///< of AdaFace
+  HeadGradient gradient = HeadGradient::exact;
+  double sample_rate = 1;
+  CentreStart centres = CentreStart::embeddings;
+  bool train_centres = true;
+
+  std::string pairs;   ///< the list of pairs
+  std::string images;  ///< their pictures; empty: those of [data]
+  std::string validation_folds = "1-3", test_folds = "4-10";
+  double far = 1e-2;      ///< at which validation counts TAR, and chooses
+  double keep_clean = 1;  ///< an epoch whose clean accuracy falls by more is not kept
+  KnownPeople known_people = KnownPeople::error;
+  bool test_base = true;  ///< the base's figures on the test folds too
+};
+
+/// The head's settings; the seed is that of Partial FC's draws. Throws Error for what cannot be.
+HeadSpec head_spec(const FaceRecipe& recipe, uint64_t seed);
+
+}  // namespace gsnet::apps

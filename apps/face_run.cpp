@@ -1,0 +1,216 @@
+#include "apps/face_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "apps/data_source.h"
+#include "apps/face_data.h"
+#include "apps/head_file.h"
+#include "core/error.h"
+#include "io/model_file.h"
+
+namespace gsnet::apps {
+namespace {
+
+constexpr const char* kClean = "clean";
+const std::vector<double> kTestRates = {1e-1, 1e-2, 1e-3};
+
+/// The decided share of a condition: over folds where there are several, else at the best threshold.
+double accuracy_of(const VerifyCondition& condition) {
+  return condition.folds ? condition.folds->mean : condition.best.accuracy;
+}
+
+std::string tar_text(const TarAtFar& rate) {
+  return rate.enough ? fmt::format("{:8.2f} %", 100 * rate.tar) : fmt::format("{:>10}", "too few");
+}
+
+/// Sums of unit embeddings by person, at unit length: (K, D).
+Tensor mean_directions(const Embeddings& made, const data::Dataset& people) {
+  const int64_t features = made.rows.shape()[1];
+  const Tensor centres = Tensor::empty({std::ssize(people.class_names()), features}, DType::f64);
+  std::ranges::fill(centres.host<double>(), 0.0);
+  const auto add_unit = [&](std::span<const double> from, std::span<double> to) {
+    double square = 0;
+    for (const double value : from) square += value * value;
+    for (size_t d = 0; square > 0 && d < to.size(); ++d) to[d] += from[d] / std::sqrt(square);
+  };
+  const Tensor rows = with_dtype(made.rows, DType::f64);
+  for (int64_t i = 0; i < people.size(); ++i) {
+    add_unit(rows.rows(i, 1).host<double>(), centres.rows(people.label(i), 1).host<double>());
+  }
+  const Tensor units = Tensor::empty(centres.shape(), DType::f64);
+  std::ranges::fill(units.host<double>(), 0.0);
+  for (int64_t k = 0; k < centres.shape()[0]; ++k) {
+    add_unit(centres.rows(k, 1).host<double>(), units.rows(k, 1).host<double>());
+  }
+  return units;
+}
+
+nlohmann::ordered_json rates_json(const VerifyCondition& condition) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  for (const TarAtFar& rate : condition.rates) {
+    json[rate_text(rate.far)] = rate.enough ? nlohmann::ordered_json(rate.tar) : nullptr;
+  }
+  return json;
+}
+
+void check_embeds(const Model& base, const std::string& path) {
+  face_side(base);
+  GSNET_CHECK(
+      base.info.class_names.empty(),
+      fmt::format("{}: it tells {} classes apart and gives no embedding, which [face] trains. Import the network "
+                  "without its last layers (gsnet import … --output of an ONNX file, --network of a state "
+                  "dict), or leave [face] out to train a classifier",
+                  path, base.info.class_names.size()));
+}
+
+}  // namespace
+
+FaceRun::FaceRun(const Recipe& recipe, const std::string& base_file, const Options& options)
+    : AdaptRun(recipe, base_file, options), face_(*recipe_.face), conditions_{kClean} {
+  check_embeds(base(), base_path());
+  for (std::string& condition : corrupted_conditions(recipe_.corruption)) conditions_.push_back(std::move(condition));
+  open_data();
+  const auto train = open_corrupted(people_, recipe_.corruption, recipe_.seed);
+  make_head(resumes());
+  base_scores_ = judged(base(), validation_, {face_.far});
+  GSNET_CHECK(
+      base_scores_[0].rates[0].enough,
+      fmt::format("face.far = {:g} cannot be told from the {} pairs of two people in folds {}: bring {:.0f}, or "
+                  "choose a larger rate",
+                  face_.far, base_scores_[0].rates[0].impostors, face_.validation_folds, std::ceil(1 / face_.far)));
+  build(std::nullopt);
+  begin(train, head_);
+}
+
+void FaceRun::open_data() {
+  validation_ = face_pairs(recipe_, face_.validation_folds, notes_);
+  test_ = face_pairs(recipe_, face_.test_folds, notes_);
+  people_ = face_people(recipe_, {&validation_, &test_}, notes_);
+}
+
+/// A resumed run takes its centres from the checkpoint.
+void FaceRun::make_head(bool resumed) {
+  head_ = std::make_shared<FaceHead>(*backend_, base().graph->output().numel(), std::ssize(people_->class_names()),
+                                     head_spec(face_, recipe_.seed), RandomKey(recipe_.seed).with(2));
+  head_->train_centres(face_.train_centres);
+  if (face_.centres == CentreStart::random || resumed) return;
+  const Embeddings made = embedded(base(), people_, "centres");
+  head_->set_centres(mean_directions(made, *people_));
+}
+
+Embeddings FaceRun::embedded(const Model& model, const std::shared_ptr<const data::Dataset>& pictures,
+                             const std::string& what) const {
+  ProgressLine progress(quiet_);
+  return embed(
+      model, pictures, {.batch = recipe_.batch, .loader_threads = recipe_.loader_threads},
+      [&](int64_t done, int64_t total) { progress.show(fmt::format("{}: embedded {} of {}", what, done, total)); });
+}
+
+FaceRun::Scores FaceRun::judged(const Model& model, const data::VerificationSet& set,
+                                const std::vector<double>& fars) const {
+  constexpr uint64_t kSeed = 0;  // that of `gsnet verify`, whatever the run's: all runs are judged by the same pictures
+  Scores scores;
+  for (const std::string& name : conditions_) {
+    const Embeddings made = embedded(model, open_corrupted(set.pictures, name, kSeed), name);
+    const PairAngles found = angles_of(set, made);
+    GSNET_CHECK(!found.pairs.empty(), fmt::format("{}: no pair has two readable pictures", face_.pairs));
+    scores.push_back(condition_of(name, found));
+    judge(scores.back(), set.folds, fars, 0);
+  }
+  return scores;
+}
+
+double FaceRun::score_of(const Scores& scores) {
+  if (scores.size() == 1) return scores[0].rates[0].tar;
+  double sum = 0;
+  for (size_t i = 1; i < scores.size(); ++i) sum += scores[i].rates[0].tar;
+  return sum / static_cast<double>(scores.size() - 1);
+}
+
+void FaceRun::announce() {
+  for (const std::string& note : notes_) fmt::print("{}\n", note);
+  const size_t unread = validation_.pairs.size() - base_scores_[0].pairs.size();
+  if (unread > 0) fmt::print("unreadable, left out: pictures of {} validation pairs\n", unread);
+  fmt::print("{}: {} on {}; {} pictures of {} people; {} validation and {} test pairs; {} ({})\n", recipe_.name,
+             adapt().method, base_path(), people_->size(), people_->class_names().size(), validation_.pairs.size(),
+             test_.pairs.size(), backend_->name(), backend_->description());
+  announce_layers();
+  fmt::print("the base on folds {}: TAR@{} {:.2f} %, clean {:.2f} %, clean accuracy {:.2f} %\n", face_.validation_folds,
+             rate_text(face_.far), 100 * score_of(base_scores_), 100 * base_scores_[0].rates[0].tar,
+             100 * base_scores_[0].best.accuracy);
+}
+
+TrainingRun::Validation FaceRun::validate() {
+  const Scores scores = judged(adapted(), validation_, {face_.far});
+  const VerifyCondition& clean = scores[0];
+  const double lost = base_scores_[0].best.accuracy - clean.best.accuracy;
+  Validation found{.score = score_of(scores), .eligible = lost <= face_.keep_clean};
+  found.numbers = {{"validation_tar", found.score},
+                   {"validation_clean_tar", clean.rates[0].tar},
+                   {"validation_clean_accuracy", clean.best.accuracy},
+                   {"validation_far", face_.far}};
+  for (size_t i = 1; i < scores.size(); ++i) {
+    found.numbers.emplace_back("validation_tar " + scores[i].name, scores[i].rates[0].tar);
+  }
+  found.text = fmt::format("validation: TAR@{} {:6.2f} %, clean {:6.2f} %, clean accuracy {:6.2f} %{}",
+                           rate_text(face_.far), 100 * found.score, 100 * clean.rates[0].tar, 100 * clean.best.accuracy,
+                           found.eligible ? "" : " (too much is lost: not kept)");
+  found.brief = fmt::format("  validation {:.2f} %", 100 * found.score);
+  return found;
+}
+
+void FaceRun::keep(int64_t epoch) {
+  AdaptRun::keep(epoch);
+  save_head(folder_.path() / "head.safetensors", *head_, people_->class_names());
+}
+
+int FaceRun::finish(const RunState& state) {
+  GSNET_CHECK(state.best_epoch > 0,
+              fmt::format("no epoch kept the clean accuracy of folds {} within face.keep_clean = {:g} of the base's "
+                          "{:.2f} %: nothing is kept. A lower optimiser.rate changes less",
+                          face_.validation_folds, face_.keep_clean, 100 * base_scores_[0].best.accuracy));
+  if (state.best_score <= score_of(base_scores_)) {
+    fmt::print("note: no epoch is better on folds {} than the base's {:.2f} %\n", face_.validation_folds,
+               100 * score_of(base_scores_));
+  }
+  return AdaptRun::finish(state);
+}
+
+std::string FaceRun::test(const Model& after) {
+  nlohmann::ordered_json result;
+  Scores before;
+  if (face_.test_base) before = judged(io::load_model(base_path(), *backend_), test_, kTestRates);
+  const Scores now = judged(after, test_, kTestRates);
+  if (now[0].pairs.size() < test_.pairs.size()) {
+    fmt::print("unreadable, left out: pictures of {} test pairs\n", test_.pairs.size() - now[0].pairs.size());
+  }
+  result["validation_base"] = score_of(base_scores_);
+  size_t width = 24;
+  for (const std::string& name : conditions_) width = std::max(width, name.size() + 8);
+  fmt::print("\n{:<{}}{:>7}{:>12}", fmt::format("folds {}", face_.test_folds), width, "pairs", "accuracy");
+  for (const double far : kTestRates) fmt::print("{:>10}", "TAR@" + rate_text(far));
+  fmt::print("\n");
+  const auto print_row = [&](const std::string& name, const VerifyCondition& row) {
+    fmt::print("{:<{}}{:>7}{:>10.2f} %", name, width, row.pairs.size(), 100 * accuracy_of(row));
+    for (const TarAtFar& rate : row.rates) fmt::print("{}", tar_text(rate));
+    fmt::print("\n");
+  };
+  for (size_t i = 0; i < now.size(); ++i) {
+    const std::string& name = now[i].name;
+    if (face_.test_base) {
+      print_row(name + ", before", before[i]);
+      result["before"]["accuracy"][name] = accuracy_of(before[i]);
+      result["before"]["tar"][name] = rates_json(before[i]);
+    }
+    print_row(name + (face_.test_base ? ", after" : ""), now[i]);
+    result["accuracy"][name] = accuracy_of(now[i]);
+    result["tar"][name] = rates_json(now[i]);
+  }
+  return result.dump();
+}
+
+}  // namespace gsnet::apps

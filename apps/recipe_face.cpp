@@ -1,0 +1,153 @@
+#include "apps/recipe_face.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "apps/recipe_section.h"
+#include "core/error.h"
+#include "data/pairs.h"
+
+namespace gsnet::apps {
+namespace {
+
+constexpr double kLeastRate = 1e-6;
+
+constexpr const char* kMargins[] = {"arcface", "cosface", "adaface", "combined"};
+constexpr const char* kGradients[] = {"exact", "plain"};
+constexpr const char* kStarts[] = {"embeddings", "random"};
+constexpr const char* kKnown[] = {"error", "leave_out", "allow"};
+
+void read_head(Section& table, FaceRecipe& face) {
+  table.read("head", face.head,
+             {{"arcface", FaceMargin::arcface},
+              {"cosface", FaceMargin::cosface},
+              {"adaface", FaceMargin::adaface},
+              {"combined", FaceMargin::combined}});
+  if (face.head == FaceMargin::combined) {
+    table.read("margins", face.margins);
+  } else {
+    face.margin = face.head == FaceMargin::arcface ? 0.5 : 0.4;
+    table.read("margin", face.margin, 0, 3);
+  }
+  table.read("scale", face.scale, 1e-3, 1e4);
+  table.read("easy_margin", face.easy_margin);
+  if (face.head == FaceMargin::adaface) {
+    table.read("concentration", face.concentration, 0, 100);
+    table.read("momentum", face.momentum, 0, 1);
+  }
+  table.read("gradient", face.gradient, {{"exact", HeadGradient::exact}, {"plain", HeadGradient::plain}});
+  table.read("sample_rate", face.sample_rate, kLeastRate, 1);
+  table.read("centres", face.centres, {{"embeddings", CentreStart::embeddings}, {"random", CentreStart::random}});
+  table.read("train_centres", face.train_centres);
+}
+
+void read_judging(Section& table, FaceRecipe& face) {
+  table.read("pairs", face.pairs);
+  table.read("images", face.images);
+  table.read_word("validation_folds", face.validation_folds);
+  table.read_word("test_folds", face.test_folds);
+  table.read("far", face.far, kLeastRate, 0.5);
+  table.read("keep_clean", face.keep_clean, 0, 1);
+  table.read("known_people", face.known_people,
+             {{"error", KnownPeople::error}, {"leave_out", KnownPeople::leave_out}, {"allow", KnownPeople::allow}});
+  table.read("test_base", face.test_base);
+}
+
+void check_folds(const FaceRecipe& face) {
+  std::vector<int> both = data::parse_folds(face.validation_folds);
+  for (const int fold : data::parse_folds(face.test_folds)) {
+    GSNET_CHECK(
+        std::ranges::find(both, fold) == both.end(),
+        fmt::format("fold {} is for validation and for the test: what chose the epoch cannot judge it", fold + 1));
+  }
+}
+
+/// What [face] leaves no room for in the other tables.
+void check_others(const Recipe& recipe) {
+  GSNET_CHECK(!recipe.face->pairs.empty(),
+              "pairs is missing: the list of pairs that choose the best epoch and judge it (docs/faces.md)");
+  GSNET_CHECK(recipe.train.loss == LossSpec{} && recipe.offset_radius == 0,
+              "the loss is that of the head: [loss] has no settings then");
+  GSNET_CHECK(recipe.validation == 0, "validation is by pairs: data.validation has no meaning then");
+  if (!recipe.adapt) return;
+  GSNET_CHECK(
+      recipe.adapt->method != "head",
+      "the network's output is the embedding, no head is added to it: [adapter] kind = \"head\" trains nothing");
+  GSNET_CHECK(recipe.adapt->head == HeadPolicy::automatic,
+              "the network's output is the embedding, no head is added to it: [adapter] head has no meaning then");
+  GSNET_CHECK(recipe.adapt->head_epochs == 0 || recipe.face->train_centres,
+              "[adapter] head_epochs train nothing with train_centres = false");
+}
+
+}  // namespace
+
+HeadSpec head_spec(const FaceRecipe& recipe, uint64_t seed) {
+  HeadSpec spec;
+  if (recipe.head == FaceMargin::arcface) spec = HeadSpec::arcface(recipe.margin);
+  if (recipe.head == FaceMargin::cosface) spec = HeadSpec::cosface(recipe.margin);
+  if (recipe.head == FaceMargin::adaface) {
+    spec = HeadSpec::adaface({recipe.margin, recipe.concentration, recipe.momentum});
+  }
+  if (recipe.head == FaceMargin::combined) {
+    GSNET_CHECK(recipe.margins.size() == 3,
+                fmt::format("margins must be three numbers m1, m2, m3, got {}", recipe.margins.size()));
+    spec.multiply = recipe.margins[0];
+    spec.angle = recipe.margins[1];
+    spec.cosine = recipe.margins[2];
+  }
+  spec.scale = recipe.scale;
+  spec.easy_margin = recipe.easy_margin;
+  spec.gradient = recipe.gradient;
+  spec.sample_rate = recipe.sample_rate;
+  spec.seed = seed;
+  return spec;
+}
+
+void read_face(toml::table& root, const std::string& file, Recipe& recipe) {
+  Section table(root, file, "face");
+  if (!table.exists()) return;
+  FaceRecipe& face = recipe.face.emplace();
+  read_head(table, face);
+  read_judging(table, face);
+  table.finish();
+  try {
+    check_folds(face);
+    check_others(recipe);
+    head_spec(face, 0);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: [face]: {}", file, error.what()));
+  }
+}
+
+toml::table face_table(const FaceRecipe& face) {
+  toml::table table{{"head", kMargins[static_cast<size_t>(face.head)]},
+                    {"scale", face.scale},
+                    {"easy_margin", face.easy_margin},
+                    {"gradient", kGradients[static_cast<size_t>(face.gradient)]},
+                    {"sample_rate", face.sample_rate},
+                    {"centres", kStarts[static_cast<size_t>(face.centres)]},
+                    {"train_centres", face.train_centres},
+                    {"pairs", face.pairs},
+                    {"images", face.images},
+                    {"validation_folds", face.validation_folds},
+                    {"test_folds", face.test_folds},
+                    {"far", face.far},
+                    {"keep_clean", face.keep_clean},
+                    {"known_people", kKnown[static_cast<size_t>(face.known_people)]},
+                    {"test_base", face.test_base}};
+  if (face.head == FaceMargin::combined) {
+    toml::array margins;
+    for (const double margin : face.margins) margins.push_back(margin);
+    table.insert("margins", margins);
+  } else {
+    table.insert("margin", face.margin);
+  }
+  if (face.head == FaceMargin::adaface) {
+    table.insert("concentration", face.concentration);
+    table.insert("momentum", face.momentum);
+  }
+  return table;
+}
+
+}  // namespace gsnet::apps
