@@ -22,6 +22,13 @@ enum class KnownPeople : uint8_t {
   allow,
 };
 
+/// What is judged on the test folds in the end.
+enum class FaceTest : uint8_t {
+  both,  ///< the base, and what became of it
+  tuned,
+  none,
+};
+
 struct FaceRecipe {
   FaceMargin head = FaceMargin::arcface;
   double margin = 0.5;                        ///< of the angle (arcface), the cosine (cosface), both (adaface)
@@ -40,7 +47,7 @@ struct FaceRecipe {
   double far = 1e-2;      ///< at which validation counts TAR, and chooses
   double keep_clean = 1;  ///< an epoch whose clean accuracy falls by more is not kept
   KnownPeople known_people = KnownPeople::error;
-  bool test_base = true;  ///< the base's figures on the test folds too
+  FaceTest test = FaceTest::both;
 };
 
 /// The head's settings; the seed is that of Partial FC's draws. Throws Error for what cannot be.

@@ -23,8 +23,18 @@ double accuracy_of(const VerifyCondition& condition) {
   return condition.folds ? condition.folds->mean : condition.best.accuracy;
 }
 
-std::string tar_text(const TarAtFar& rate) {
-  return rate.enough ? fmt::format("{:8.2f} %", 100 * rate.tar) : fmt::format("{:>10}", "too few");
+std::string title_line(const std::string& folds, size_t width) {
+  std::string line = fmt::format("{:<{}}{:>7}{:>12}", "folds " + folds, width, "pairs", "accuracy");
+  for (const double far : kTestRates) line += fmt::format("{:>10}", "TAR@" + rate_text(far));
+  return line + "\n";
+}
+
+std::string condition_line(const std::string& name, size_t width, const VerifyCondition& row) {
+  std::string line = fmt::format("{:<{}}{:>7}{:>10.2f} %", name, width, row.pairs.size(), 100 * accuracy_of(row));
+  for (const TarAtFar& rate : row.rates) {
+    line += rate.enough ? fmt::format("{:8.2f} %", 100 * rate.tar) : fmt::format("{:>10}", "too few");
+  }
+  return line + "\n";
 }
 
 /// Sums of unit embeddings by person, at unit length: (K, D).
@@ -72,7 +82,9 @@ void check_embeds(const Model& base, const std::string& path) {
 FaceRun::FaceRun(const Recipe& recipe, const std::string& base_file, const Options& options)
     : AdaptRun(recipe, base_file, options), face_(*recipe_.face), conditions_{kClean} {
   check_embeds(base(), base_path());
-  for (std::string& condition : corrupted_conditions(recipe_.corruption)) conditions_.push_back(std::move(condition));
+  for (std::string& condition : corrupted_conditions(recipe_.corruption)) {
+    if (std::ranges::find(conditions_, condition) == conditions_.end()) conditions_.push_back(std::move(condition));
+  }
   open_data();
   const auto train = open_corrupted(people_, recipe_.corruption, recipe_.seed);
   make_head(resumes());
@@ -181,32 +193,25 @@ int FaceRun::finish(const RunState& state) {
 }
 
 std::string FaceRun::test(const Model& after) {
-  nlohmann::ordered_json result;
+  nlohmann::ordered_json result = {{"validation_base", score_of(base_scores_)}};
+  if (face_.test == FaceTest::none) return result.dump();
   Scores before;
-  if (face_.test_base) before = judged(io::load_model(base_path(), *backend_), test_, kTestRates);
+  if (face_.test == FaceTest::both) before = judged(io::load_model(base_path(), *backend_), test_, kTestRates);
   const Scores now = judged(after, test_, kTestRates);
   if (now[0].pairs.size() < test_.pairs.size()) {
     fmt::print("unreadable, left out: pictures of {} test pairs\n", test_.pairs.size() - now[0].pairs.size());
   }
-  result["validation_base"] = score_of(base_scores_);
   size_t width = 24;
   for (const std::string& name : conditions_) width = std::max(width, name.size() + 8);
-  fmt::print("\n{:<{}}{:>7}{:>12}", fmt::format("folds {}", face_.test_folds), width, "pairs", "accuracy");
-  for (const double far : kTestRates) fmt::print("{:>10}", "TAR@" + rate_text(far));
-  fmt::print("\n");
-  const auto print_row = [&](const std::string& name, const VerifyCondition& row) {
-    fmt::print("{:<{}}{:>7}{:>10.2f} %", name, width, row.pairs.size(), 100 * accuracy_of(row));
-    for (const TarAtFar& rate : row.rates) fmt::print("{}", tar_text(rate));
-    fmt::print("\n");
-  };
+  fmt::print("\n{}", title_line(face_.test_folds, width));
   for (size_t i = 0; i < now.size(); ++i) {
     const std::string& name = now[i].name;
-    if (face_.test_base) {
-      print_row(name + ", before", before[i]);
+    if (!before.empty()) {
+      fmt::print("{}", condition_line(name + ", before", width, before[i]));
       result["before"]["accuracy"][name] = accuracy_of(before[i]);
       result["before"]["tar"][name] = rates_json(before[i]);
     }
-    print_row(name + (face_.test_base ? ", after" : ""), now[i]);
+    fmt::print("{}", condition_line(before.empty() ? name : name + ", after", width, now[i]));
     result["accuracy"][name] = accuracy_of(now[i]);
     result["tar"][name] = rates_json(now[i]);
   }

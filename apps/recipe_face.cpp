@@ -17,6 +17,7 @@ constexpr const char* kMargins[] = {"arcface", "cosface", "adaface", "combined"}
 constexpr const char* kGradients[] = {"exact", "plain"};
 constexpr const char* kStarts[] = {"embeddings", "random"};
 constexpr const char* kKnown[] = {"error", "leave_out", "allow"};
+constexpr const char* kTests[] = {"both", "tuned", "none"};
 
 void read_head(Section& table, FaceRecipe& face) {
   table.read("head", face.head,
@@ -51,7 +52,7 @@ void read_judging(Section& table, FaceRecipe& face) {
   table.read("keep_clean", face.keep_clean, 0, 1);
   table.read("known_people", face.known_people,
              {{"error", KnownPeople::error}, {"leave_out", KnownPeople::leave_out}, {"allow", KnownPeople::allow}});
-  table.read("test_base", face.test_base);
+  table.read("test", face.test, {{"both", FaceTest::both}, {"tuned", FaceTest::tuned}, {"none", FaceTest::none}});
 }
 
 void check_folds(const FaceRecipe& face) {
@@ -135,7 +136,7 @@ toml::table face_table(const FaceRecipe& face) {
                     {"far", face.far},
                     {"keep_clean", face.keep_clean},
                     {"known_people", kKnown[static_cast<size_t>(face.known_people)]},
-                    {"test_base", face.test_base}};
+                    {"test", kTests[static_cast<size_t>(face.test)]}};
   if (face.head == FaceMargin::combined) {
     toml::array margins;
     for (const double margin : face.margins) margins.push_back(margin);

@@ -213,9 +213,13 @@ TEST_CASE("centres begin as the embeddings of the people, and may stay", "[apps]
       CHECK(kept.rows(k, 1).host<float>()[d] == Approx(sum[d] / std::sqrt(square)).margin(1e-5));
     }
   }
-  const Tensor moved = centres("moved", {});
+  const Tensor moved = centres("moved", {"face.test=tuned"});
+  CHECK(album.result("kept").contains("before"));
+  CHECK_FALSE(album.result("moved").contains("before"));
+  CHECK(album.result("moved")["tar"].contains("clean"));
   CHECK(std::memcmp(kept.raw(), moved.raw(), kept.bytes()) != 0);
-  const Tensor random = centres("random", {"face.centres=random", "face.train_centres=false"});
+  const Tensor random = centres("random", {"face.centres=random", "face.train_centres=false", "face.test=none"});
+  CHECK_FALSE(album.result("random").contains("tar"));
   double square = 0;
   for (const float v : random.host<float>()) square += double{v} * v;
   CHECK(square / static_cast<double>(random.numel()) == Approx(1e-4).epsilon(0.4));
@@ -304,7 +308,7 @@ TEST_CASE("a recipe's face table is written out and read back", "[apps][recipe][
   for (const Arguments& settings :
        {Arguments{"face.head=arcface"}, Arguments{"face.head=cosface", "face.margin=0", "face.gradient=plain"},
         Arguments{"face.head=adaface", "face.momentum=0.5", "face.known_people=leave_out"},
-        Arguments{"face.head=combined", "face.margins=[1,0.3,0.2]", "face.centres=random", "face.test_base=false"}}) {
+        Arguments{"face.head=combined", "face.margins=[1,0.3,0.2]", "face.centres=random", "face.test=tuned"}}) {
     Arguments all = {"face.pairs=p.txt", "adapter.kind=lora", "data.corruption=\"distant:3,clean\""};
     all.insert(all.end(), settings.begin(), settings.end());
     const Recipe recipe = read_recipe("", all);

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Ways to tune a face network beside each other: LFW as a distant camera sees it, at about equal numbers of free parameters.
+
+The recipes are recipes/faces/*.toml. People who appear in a pair of the validation or the test folds are not trained on:
+the list of the others is made of pairs.txt and the archive. Every method's rate is chosen on the validation folds with the
+first seed, then all seeds run at it; the test folds are looked at by the runs of the chosen rate alone. Runs that are there
+already are read, not made again. Prints one table, the base's line first.
+
+usage: bench/face_study.py --gsnet build/release/gsnet --model mobilefacenet.safetensors --pairs pairs.txt
+                           --images lfw-112x112.tar.gz [--out runs/faces] [--methods lora,gsoft]
+"""
+import argparse
+import collections
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tarfile
+
+RECIPES = pathlib.Path(__file__).resolve().parent.parent / "recipes" / "faces"
+SHIFTS = ["distant:3", "distant:4", "distant:5"]
+VALIDATION, TEST = "5-6", "7-10"
+FAR = "1e-2"
+
+RATES = {
+    "full": [3e-5, 1e-4, 3e-4],
+    "lora": [3e-4, 1e-3, 3e-3],
+    "boft": [3e-4, 1e-3, 3e-3],
+    "oft": [3e-4, 1e-3, 3e-3],
+    "gsoft": [3e-4, 1e-3, 3e-3],
+    "double_gsoft": [3e-4, 1e-3, 3e-3],
+}
+
+
+def people_of_folds(pairs, folds):
+    """Names in the pairs of these folds, counted from 1."""
+    lines = pairs.read_text(encoding="utf-8").splitlines()
+    count, half = (int(field) for field in lines[0].split())
+    rows = [line.split("\t") for line in lines[1:] if line]
+    assert len(rows) == count * 2 * half, f"{pairs}: {len(rows)} pairs, expected {count * 2 * half}"
+    names = set()
+    for number, row in enumerate(rows):
+        if number // (2 * half) + 1 in folds:
+            names.update([row[0]] if len(row) == 3 else [row[0], row[2]])
+    return names
+
+
+def write_people(arguments):
+    """The people to train on, one a line: those of the archive whom no pair of folds 5-10 shows."""
+    known = people_of_folds(arguments.pairs, range(5, 11))
+    pictures = collections.Counter()
+    with tarfile.open(arguments.images) as archive:
+        for member in archive:
+            parts = pathlib.PurePosixPath(member.name).parts
+            if member.isfile() and len(parts) >= 2:
+                pictures[parts[-2]] += 1
+    people = sorted(set(pictures) - known)
+    path = arguments.out / "people.txt"
+    path.write_text("".join(name + "\n" for name in people), encoding="utf-8")
+    print(f"trained on {sum(pictures[name] for name in people)} pictures of {len(people)} people, "
+          f"{sum(pictures[name] > 1 for name in people)} of them with more than one")
+    return path
+
+
+def command_output(command):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(str(part) for part in command)}\n{done.stderr}")
+    return done.stdout
+
+
+def tuned(arguments, people, method, rate, seed, final):
+    """One run's result.json. Rates are tried without a look at the test folds."""
+    folder = arguments.out / f"{method}-{rate:g}-{seed}{'' if final else '-rate'}"
+    result = folder / "result.json"
+    if not result.exists():
+        fixed = [f'face.pairs="{arguments.pairs}"', f'data.classes="{people}"', f'face.validation_folds="{VALIDATION}"',
+                 f"optimiser.rate={rate!r}", f"run.seed={seed}"]
+        fixed += [f'face.test_folds="{TEST}"', f'face.test="{"tuned" if final else "none"}"']
+        command = [arguments.gsnet, "adapt", arguments.model, "--recipe", RECIPES / f"{method}.toml", "--data",
+                   arguments.images, "--out", folder, "--quiet", "--resume"]
+        for setting in fixed + arguments.set:
+            command += ["--set", setting]
+        command_output(command)
+    return json.loads(result.read_text(encoding="utf-8"))
+
+
+def base_line(arguments):
+    """What the network reaches as it is, on the pictures that the runs are tested on."""
+    path = arguments.out / "base.json"
+    if not path.exists():
+        command = [arguments.gsnet, "verify", arguments.model, "--pairs", arguments.pairs, "--images", arguments.images,
+                   "--folds", TEST, "--far", FAR, "--json", path]
+        for shift in SHIFTS:
+            command += ["--corrupt", shift]
+        command_output(command)
+    conditions = {one["name"]: one for one in json.loads(path.read_text(encoding="utf-8"))["conditions"]}
+    return {"tar": {name: {FAR: one["rates"][0]["tar"]} for name, one in conditions.items()},
+            "accuracy": {name: one["accuracy"] for name, one in conditions.items()}}
+
+
+def spread(values):
+    text = f"{100 * statistics.mean(values):.2f}"
+    return text + f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else text
+
+
+def cells(results):
+    """TAR and accuracy on every condition, clean last."""
+    conditions = SHIFTS + ["clean"]
+    row = [spread([result["tar"][name][FAR] for result in results]) for name in conditions]
+    return row + [spread([result["accuracy"][name] for result in results]) for name in conditions]
+
+
+def print_row(parts):
+    print("| " + " | ".join(parts) + " |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gsnet", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--pairs", type=pathlib.Path, required=True, help="pairs.txt of LFW")
+    parser.add_argument("--images", type=pathlib.Path, required=True, help="a tar of aligned pictures, a folder a person")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/faces"))
+    parser.add_argument("--methods", default=",".join(RATES), help="some of them, with commas between")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[], help="a setting more for every run: run.epochs=1")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    people = write_people(arguments)
+    names = SHIFTS + ["clean"]
+    header = (["method", "rate"] + [f"TAR@{FAR}, {name}" for name in names] + [f"accuracy, {name}" for name in names] +
+              ["free numbers", "file, kB", "s a step", "peak MB"])
+    print_row(header)
+    print("|" + "---|" * len(header), flush=True)
+    print_row(["none", ""] + cells([base_line(arguments)]) + ["0", "", "", ""])
+    for method in arguments.methods.split(","):
+        tried = {rate: tuned(arguments, people, method, rate, 1, False)["validation"] for rate in RATES[method]}
+        rate = max(tried, key=tried.get)
+        results = [tuned(arguments, people, method, rate, seed, True) for seed in range(1, arguments.seeds + 1)]
+        print_row([method, f"{rate:g}"] + cells(results) +
+                  [f"{results[0]['free']:,}", f"{results[0]['bytes'] / 1000:.0f}",
+                   f"{min(result['seconds_a_step'] for result in results):.2f}",
+                   f"{max(result['peak_process_bytes'] for result in results) / 1e6:.0f}"])
+
+
+if __name__ == "__main__":
+    main()
