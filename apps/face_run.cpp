@@ -193,7 +193,8 @@ int FaceRun::finish(const RunState& state) {
 }
 
 std::string FaceRun::test(const Model& after) {
-  nlohmann::ordered_json result = {{"validation_base", score_of(base_scores_)}};
+  nlohmann::ordered_json result = {{"validation_base", score_of(base_scores_)},
+                                   {"validation_base_clean_accuracy", base_scores_[0].best.accuracy}};
   if (face_.test == FaceTest::none) return result.dump();
   Scores before;
   if (face_.test == FaceTest::both) before = judged(io::load_model(base_path(), *backend_), test_, kTestRates);
