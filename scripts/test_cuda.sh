@@ -11,5 +11,8 @@ scripts/setup.sh tests
 cmake --preset cuda-dev >/dev/null
 cmake --build --preset cuda-dev --target gsnet_command gsnet_tests
 build/cuda-dev/tests/gsnet_tests "[cuda]"
-# Without a driver one line says so.
-build/cuda-dev/gsnet bench --backend cuda --seconds 0.01 || true
+# Where it cannot run, one line says so.
+if ! said=$(build/cuda-dev/gsnet bench --backend cuda --seconds 0.01 2>&1); then
+  echo "$said"
+  [ "$(wc -l <<<"$said")" -eq 1 ] && [[ $said == "gsnet: backend 'cuda': no device can be used here"* ]]
+fi

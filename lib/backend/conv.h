@@ -32,6 +32,9 @@ struct ConvEpilogue {
   }
 };
 
+/// Whether the convolution is a product of pixels' channels with a matrix.
+bool is_pointwise(const Shape& w, const ConvSpec& spec);
+
 /// Checks that shapes fit together and gives y's shape; throws Error naming the axis that does not fit.
 Shape conv2d_shape(const Shape& x, const Shape& w, const ConvSpec& spec);
 

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "backend/conv.h"
 #include "core/tensor.h"
 
 namespace gsnet {
@@ -52,6 +53,9 @@ class SeriesKernels {
   virtual void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
                                  const Tensor& dy, Tensor* dx, Tensor* dk) = 0;
 };
+
+/// J: the convolution by k whose output is as large as its input.
+ConvSpec series_convolution(const Shape& k, int64_t groups);
 
 /// Throws Error unless x, k and spec fit together; names the axis.
 void check_conv_exp(const Shape& x, const Shape& k, const SeriesSpec& spec);

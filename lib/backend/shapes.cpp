@@ -25,6 +25,16 @@ int64_t window_count(const char* op, const char* axis, int64_t extent, int64_t p
 
 }  // namespace
 
+bool is_pointwise(const Shape& w, const ConvSpec& spec) {
+  return w[2] == 1 && w[3] == 1 && spec.stride == std::array<int64_t, 2>{1, 1} &&
+         spec.pad == std::array<int64_t, 4>{0, 0, 0, 0};
+}
+
+ConvSpec series_convolution(const Shape& k, int64_t groups) {
+  const int64_t high = k[2] / 2, wide = k[3] / 2;
+  return {.pad = {high, wide, high, wide}, .groups = groups};
+}
+
 Shape conv2d_shape(const Shape& x, const Shape& w, const ConvSpec& spec) {
   GSNET_CHECK(
       x.rank() == 4 && w.rank() == 4,

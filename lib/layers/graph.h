@@ -70,6 +70,7 @@ class Graph {
   /// nothing else is done.
   struct Fusion {
     int affine = -1, add = -1, addend = -1, clip = -1, last = -1;
+    double low = EpilogueStep{}.low, high = EpilogueStep{}.high;
   };
   /// One a node of [begin, end).
   std::vector<Fusion> fusions(const TapeMode& mode, size_t begin, size_t end) const;

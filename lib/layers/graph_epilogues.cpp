@@ -1,5 +1,4 @@
 // Which layers are done at the end of the convolution before them.
-
 #include "layers/graph.h"
 
 namespace gsnet {
@@ -46,6 +45,8 @@ std::vector<Graph::Fusion> Graph::fusions(const TapeMode& mode, size_t begin, si
         fusion.addend = other;
       } else {
         fusion.clip = next;
+        fusion.low = step.low;
+        fusion.high = step.high;
       }
       fusion.last = next;
     }
@@ -54,13 +55,8 @@ std::vector<Graph::Fusion> Graph::fusions(const TapeMode& mode, size_t begin, si
 }
 
 Epilogue Graph::epilogue(const Fusion& fusion, Tape& tape) const {
-  Epilogue made;
+  Epilogue made{.low = fusion.low, .high = fusion.high};
   if (fusion.affine >= 0) made.affine = nodes_[static_cast<size_t>(fusion.affine)].module->channel_affine(tape);
-  if (fusion.clip >= 0) {
-    const EpilogueStep step = nodes_[static_cast<size_t>(fusion.clip)].module->epilogue_step(tape.mode());
-    made.low = step.low;
-    made.high = step.high;
-  }
   return made;
 }
 

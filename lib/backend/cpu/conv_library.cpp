@@ -256,8 +256,7 @@ void ConvLibrary::series(const Tensor& x, const Tensor& k, const SeriesSpec& spe
   if (x.numel() == 0) return;
   const OmpThreads threads(threads_);
   guarded("conv_exp", [&] {
-    const int64_t high = k.shape()[2] / 2, wide = k.shape()[3] / 2;
-    const ConvSpec conv{.pad = {high, wide, high, wide}, .groups = spec.groups};
+    const ConvSpec conv = series_convolution(k.shape(), spec.groups);
     const Primitive& p = find(Kind::forward, x.shape(), k.shape(), x.shape(), conv);
     Call call(memory_, p.weight_bytes(), p.scratchpad.get_size());
     dnnl::memory kernel = call.at(p.w_plain, k);

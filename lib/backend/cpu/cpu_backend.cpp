@@ -33,11 +33,6 @@ Arithmetic CpuBackend::arithmetic() const {
 
 namespace {
 
-bool is_pointwise(const Shape& w, const ConvSpec& spec) {
-  return w[2] == 1 && w[3] == 1 && spec.stride == std::array<int64_t, 2>{1, 1} &&
-         spec.pad == std::array<int64_t, 4>{0, 0, 0, 0};
-}
-
 /// y = x w' a group at a time: each a matrix product on rows of all channels.
 void pointwise(int threads, const Tensor& x, const Tensor& w, int64_t groups, const Tensor& y) {
   const int64_t in = x.shape()[1], out = y.shape()[1], rows = x.numel() / in;

@@ -56,18 +56,10 @@ void CudaBackend::prelu_backward(const Tensor& x, const Tensor& slope, const Ten
 
 void CudaBackend::softmax(const Tensor& x, Tensor& y) {
   const float* from = x.data<float>();
-  float* to = y.data<float>();
   const auto [pixels, channels_of_x] = pixels_of(x);
   const int64_t channels = channels_of_x;
-  const RowSoftmax rows = softmax_of_rows(*runtime_, pixels, channels, [=] GSNET_DEVICE(int64_t p, int64_t c) {
-    return static_cast<double>(from[p * channels + c]);
-  });
-  const double* largest = rows.largest.data<double>();
-  const double* sum = rows.sum.data<double>();
-  for_each(stream(), x.numel(), [=] GSNET_DEVICE(int64_t i) {
-    const int64_t row = i / channels;
-    to[i] = static_cast<float>(exp(static_cast<double>(from[i]) - largest[row]) / sum[row]);
-  });
+  const auto logit = [=] GSNET_DEVICE(int64_t p, int64_t c) { return static_cast<double>(from[p * channels + c]); };
+  softmax_of_rows(*runtime_, pixels, channels, logit, y);
 }
 
 void CudaBackend::softmax_backward(const Tensor& y, const Tensor& dy, Tensor& dx) {

@@ -1,5 +1,6 @@
 // Moving channels, pixels and rows.
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/faults.h"
 #include "backend/cuda/loops.h"
 
 namespace gsnet::cuda {
@@ -133,18 +134,6 @@ void CudaBackend::convert_layout(const Tensor& x, Tensor& y) {
   permute(kSame, x, y);
 }
 
-namespace {
-
-/// A row that is there; others are noted.
-GSNET_DEVICE inline int64_t row_at(const int32_t* index, int64_t i, int64_t rows, int32_t* faults) {
-  const int32_t row = index[i];
-  if (row >= 0 && row < rows) return row;
-  *faults = static_cast<int32_t>(Fault::row);
-  return 0;
-}
-
-}  // namespace
-
 void CudaBackend::gather_rows(const Tensor& x, const Tensor& index, Tensor& y) {
   const int64_t rows = x.shape()[0], columns = x.shape()[1];
   const int32_t* row = index.data<int32_t>();
@@ -152,7 +141,7 @@ void CudaBackend::gather_rows(const Tensor& x, const Tensor& index, Tensor& y) {
   float* to = y.data<float>();
   int32_t* noted = faults();
   for_each(stream(), y.numel(), [=] GSNET_DEVICE(int64_t i) {
-    to[i] = from[row_at(row, i / columns, rows, noted) * columns + i % columns];
+    to[i] = from[index_at(row, i / columns, rows, Fault::row, noted) * columns + i % columns];
   });
 }
 
@@ -165,7 +154,7 @@ void CudaBackend::scatter_rows(const Tensor& dy, const Tensor& index, Tensor& dx
   int32_t* noted = faults();
   runtime_->clear(dx.raw(), dx.bytes());
   for_each(stream(), dy.numel(), [=] GSNET_DEVICE(int64_t i) {
-    const int64_t first = i / columns, column = i % columns, place = row_at(row, first, rows, noted);
+    const int64_t first = i / columns, column = i % columns, place = index_at(row, first, rows, Fault::row, noted);
     for (int64_t j = 0; j < first; ++j) {
       if (row[j] == row[first]) return;
     }

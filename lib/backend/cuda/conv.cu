@@ -133,11 +133,6 @@ ConvSpec without_padding(ConvSpec spec) {
   return spec;
 }
 
-bool is_pointwise(const Shape& w, const ConvSpec& spec) {
-  return w[2] == 1 && w[3] == 1 && spec.stride == std::array<int64_t, 2>{1, 1} &&
-         spec.pad == std::array<int64_t, 4>{0, 0, 0, 0};
-}
-
 /// y = x w', a group at a time: rows of pixels, columns of the group's output channels.
 Product pointwise(const Shape& x, const Shape& w, int64_t groups) {
   const int64_t in = x[1], out = w[0];

@@ -1,5 +1,6 @@
 #include "backend/cuda/cuda_backend.h"
 
+#include "backend/cuda/faults.h"
 #include "core/error.h"
 
 namespace gsnet::cuda {

@@ -10,11 +10,9 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/runtime.h"
+#include "backend/host/indexing.h"
 
 namespace gsnet::cuda {
-
-/// What kernels note on the device.
-enum class Fault : int32_t { none, label, row, singular };
 
 class CudaBackend final : public Backend {
  public:
@@ -129,7 +127,7 @@ class CudaBackend final : public Backend {
   Tensor scratch(const Shape& shape, DType dtype = DType::f32) const;
   /// y = conv(x, w), nothing else.
   void convolve(const Tensor& x, const Tensor& w, const ConvSpec& spec, Tensor& y);
-  /// Where kernels write faults.
+  /// Where kernels write a Fault (faults.h).
   int32_t* faults() const { return static_cast<int32_t*>(faults_.raw()); }
   void throw_faults();
 
@@ -138,13 +136,6 @@ class CudaBackend final : public Backend {
   std::map<std::vector<int32_t>, Tensor> constants_;
 };
 
-/// A channels-last (N, C, H, W) tensor, or a matrix (N, C) as one pixel an image, as rows of channels.
-struct Pixels {
-  int64_t pixels, channels;
-};
-inline Pixels pixels_of(const Tensor& x) {
-  const int64_t channels = x.shape()[1];
-  return {channels == 0 ? 0 : x.numel() / channels, channels};
-}
+using host::pixels_of;
 
 }  // namespace gsnet::cuda

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/faults.h"
 #include "backend/cuda/loops.h"
 #include "backend/cuda/sums.h"
 #include "core/error.h"

@@ -8,11 +8,6 @@
 namespace gsnet::cuda {
 namespace {
 
-ConvSpec same_padding(const Tensor& k, int64_t groups) {
-  const int64_t high = k.shape()[2] / 2, wide = k.shape()[3] / 2;
-  return {.pad = {high, wide, high, wide}, .groups = groups};
-}
-
 Shape times_images(const Shape& x, int64_t count) { return {x[0] * count, x[1], x[2], x[3]}; }
 
 /// Iterate i in one tensor of them all.
@@ -215,7 +210,7 @@ void CudaBackend::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& s
   Tensor all = keep || !fused ? empty(times_images(x.shape(), keep ? degree : 2), Layout::channels_last) : Tensor();
   if (keep) saved->tensors = {all};
   if (fused) return fused_forward(*runtime_, x, k, spec, y, keep ? &all : nullptr);
-  const ConvSpec conv = same_padding(k, spec.groups);
+  const ConvSpec conv = series_convolution(k.shape(), spec.groups);
   Tensor u = iterate(all, 0, images), product = empty_like(x);
   copy(x, u);
   for (int i = degree; i >= 1; --i) {
@@ -236,7 +231,7 @@ void CudaBackend::conv_exp_backward(const Tensor& x, const Tensor& k, const Seri
     if (dk != nullptr) fill(0, *dk);
     return;
   }
-  const ConvSpec conv = same_padding(k, spec.groups);
+  const ConvSpec conv = series_convolution(k.shape(), spec.groups);
   const int degree = spec.degree();
   const int64_t images = x.shape()[0];
   Tensor iterates;

@@ -55,18 +55,24 @@ inline void narrow(Runtime& runtime, const Tensor& x, Tensor& y) {
 struct RowSoftmax {
   Tensor largest, sum;
 };
+/// p (rows, columns) = the softmax of logit(row, column) over each row.
 template <class Logit>
-RowSoftmax softmax_of_rows(Runtime& runtime, int64_t rows, int64_t columns, Logit logit) {
+RowSoftmax softmax_of_rows(Runtime& runtime, int64_t rows, int64_t columns, Logit logit, Tensor& p) {
   RowSoftmax made{Tensor::empty({rows}, DType::f64, Layout::row_major, runtime.memory()),
                   Tensor::empty({rows}, DType::f64, Layout::row_major, runtime.memory())};
   double* largest = made.largest.data<double>();
   double* sum = made.sum.data<double>();
+  float* to = p.data<float>();
   for_rows<Max>(runtime.stream(), rows, columns, logit,
                 [=] GSNET_DEVICE(int64_t row, double total) { largest[row] = total; });
   for_rows<Sum>(
       runtime.stream(), rows, columns,
       [=] GSNET_DEVICE(int64_t row, int64_t column) { return exp(logit(row, column) - largest[row]); },
       [=] GSNET_DEVICE(int64_t row, double total) { sum[row] = total; });
+  for_each(runtime.stream(), rows * columns, [=] GSNET_DEVICE(int64_t i) {
+    const int64_t row = i / columns;
+    to[i] = static_cast<float>(exp(logit(row, i % columns) - largest[row]) / sum[row]);
+  });
   return made;
 }
 

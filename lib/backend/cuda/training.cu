@@ -2,8 +2,10 @@
 #include <cmath>
 
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/faults.h"
 #include "backend/cuda/loops.h"
 #include "backend/cuda/sums.h"
+#include "core/error.h"
 
 namespace gsnet::cuda {
 
@@ -73,39 +75,22 @@ std::vector<double> CudaBackend::sample_norms(const Tensor& x) {
   return norms;
 }
 
-namespace {
-
-/// The label of a sample, within the classes; others are noted.
-GSNET_DEVICE inline int32_t label_at(const int32_t* labels, int64_t n, int64_t classes, int32_t* faults) {
-  const int32_t label = labels[n];
-  if (label >= 0 && label < classes) return label;
-  *faults = static_cast<int32_t>(Fault::label);
-  return 0;
-}
-
-}  // namespace
-
 void CudaBackend::cross_entropy(const CrossEntropySpec& spec, const Tensor& z, const Tensor& labels, Tensor& loss,
                                 Tensor& p) {
   const int64_t samples = z.shape()[0], classes = z.shape()[1];
   const float* from = z.data<float>();
   const int32_t* label_of = labels.data<int32_t>();
   float* losses = loss.data<float>();
-  float* probability = p.data<float>();
   int32_t* noted = faults();
   const double offset = spec.offset, temperature = spec.temperature;
   const auto logit = [=] GSNET_DEVICE(int64_t n, int64_t j) {
     return (static_cast<double>(from[n * classes + j]) - (j == label_of[n] ? offset : 0)) / temperature;
   };
-  const RowSoftmax rows = softmax_of_rows(*runtime_, samples, classes, logit);
+  const RowSoftmax rows = softmax_of_rows(*runtime_, samples, classes, logit, p);
   const double* largest = rows.largest.data<double>();
   const double* sum = rows.sum.data<double>();
-  for_each(stream(), samples * classes, [=] GSNET_DEVICE(int64_t i) {
-    const int64_t n = i / classes;
-    probability[i] = static_cast<float>(exp(logit(n, i % classes) - largest[n]) / sum[n]);
-  });
   for_each(stream(), samples, [=] GSNET_DEVICE(int64_t n) {
-    const int32_t label = label_at(label_of, n, classes, noted);
+    const int32_t label = index_at(label_of, n, classes, Fault::label, noted);
     losses[n] = static_cast<float>(temperature * (log(sum[n]) + largest[n] - logit(n, label)));
   });
 }
@@ -124,6 +109,7 @@ void CudaBackend::cross_entropy_backward(const Tensor& p, const Tensor& labels, 
 
 void CudaBackend::margin(const Tensor& z, const Tensor& labels, Tensor& margin, Tensor& rival) {
   const int64_t samples = z.shape()[0], classes = z.shape()[1];
+  if (classes < 2) throw Error("[margin] needs at least two classes");
   const float* from = z.data<float>();
   const int32_t* label_of = labels.data<int32_t>();
   float* margins = margin.data<float>();
@@ -131,7 +117,7 @@ void CudaBackend::margin(const Tensor& z, const Tensor& labels, Tensor& margin, 
   int32_t* noted = faults();
   for_each(stream(), samples, [=] GSNET_DEVICE(int64_t n) {
     const float* row = from + n * classes;
-    const int32_t label = label_at(label_of, n, classes, noted);
+    const int32_t label = index_at(label_of, n, classes, Fault::label, noted);
     int32_t best = label == 0 ? 1 : 0;
     for (int32_t j = best + 1; j < classes; ++j) {
       if (j != label && row[j] > row[best]) best = j;
@@ -182,14 +168,13 @@ void CudaBackend::margin_softmax(const MarginSoftmaxSpec& spec, const Tensor& z,
   const float* lowered = lower.data<float>();
   const int32_t* label_of = labels.data<int32_t>();
   float* losses = loss.data<float>();
-  float* probability = p.data<float>();
   float* slopes = slope.data<float>();
   int32_t* noted = faults();
   const MarginSoftmaxSpec settings = spec;
   const Tensor moved_cosines = scratch({samples}, DType::f64);
   double* moved = moved_cosines.data<double>();
   for_each(stream(), samples, [=] GSNET_DEVICE(int64_t n) {
-    const int32_t label = label_at(label_of, n, classes, noted);
+    const int32_t label = index_at(label_of, n, classes, Fault::label, noted);
     const Moved made = move(settings, from[n * classes + label], raised[n], lowered[n]);
     moved[n] = made.cosine;
     slopes[n] = static_cast<float>(made.slope);
@@ -197,13 +182,9 @@ void CudaBackend::margin_softmax(const MarginSoftmaxSpec& spec, const Tensor& z,
   const auto logit = [=] GSNET_DEVICE(int64_t n, int64_t j) {
     return settings.scale * (j == label_of[n] ? moved[n] : static_cast<double>(from[n * classes + j]));
   };
-  const RowSoftmax rows = softmax_of_rows(*runtime_, samples, classes, logit);
+  const RowSoftmax rows = softmax_of_rows(*runtime_, samples, classes, logit, p);
   const double* largest = rows.largest.data<double>();
   const double* sum = rows.sum.data<double>();
-  for_each(stream(), samples * classes, [=] GSNET_DEVICE(int64_t i) {
-    const int64_t n = i / classes;
-    probability[i] = static_cast<float>(exp(logit(n, i % classes) - largest[n]) / sum[n]);
-  });
   for_each(stream(), samples, [=] GSNET_DEVICE(int64_t n) {
     losses[n] = static_cast<float>(log(sum[n]) + largest[n] - settings.scale * moved[n]);
   });

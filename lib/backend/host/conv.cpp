@@ -21,11 +21,6 @@ void for_taps(const Shape& x, const Shape& w, const ConvSpec& spec, int64_t row,
   }
 }
 
-ConvSpec same_padding(const Tensor& k, int64_t groups) {
-  const int64_t high = k.shape()[2] / 2, wide = k.shape()[3] / 2;
-  return {.pad = {high, wide, high, wide}, .groups = groups};
-}
-
 }  // namespace
 
 template <class T>
@@ -116,7 +111,7 @@ void HostConv<T>::conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec
 // Saved: the powers J x, …, J^(K-1) x.
 template <class T>
 void HostConv<T>::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) {
-  const ConvSpec conv = same_padding(k, spec.groups);
+  const ConvSpec conv = series_convolution(k.shape(), spec.groups);
   Tensor power = x;
   this->scale(spec.coefficients[0], x, y);
   for (int term = 1; term <= spec.degree(); ++term) {
@@ -134,7 +129,7 @@ void HostConv<T>::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& s
 template <class T>
 void HostConv<T>::conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
                                     const Tensor& dy, Tensor* dx, Tensor* dk) {
-  const ConvSpec conv = same_padding(k, spec.groups);
+  const ConvSpec conv = series_convolution(k.shape(), spec.groups);
   const int degree = spec.degree();
   const auto c = [&](int i) { return spec.coefficients[static_cast<size_t>(i)]; };
   std::vector<Tensor> powers = {x};
