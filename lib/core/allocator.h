@@ -36,7 +36,7 @@ class Allocator {
   virtual void trim() = 0;
 };
 
-/// Host memory in size classes (eight per power of two, so at most 12.5 % is wasted). Thread-safe.
+/// Host memory, a cache line at least. Thread-safe.
 std::shared_ptr<Allocator> make_host_allocator();
 
 /// The host allocator of tensors that no machine asked for (file readers, loaders); one for the process.

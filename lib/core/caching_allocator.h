@@ -1,16 +1,19 @@
-// Blocks in size classes, kept when they are released: what the allocators of all machines share.
+// Blocks cut out of large segments and joined again when they are released: what the allocators of all machines share.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string_view>
-#include <vector>
 
 #include "core/allocator.h"
 
 namespace gsnet {
 
-/// Size classes: eight per power of two, so at most 12.5 % is wasted; never under 64 bytes. Thread-safe.
+/// The smallest free block that is large enough serves, and is split; neighbours that are free are one block. So
+/// tensors of all sizes share the same memory, and a step holds little more than the tensors that live at its peak.
+/// Thread-safe.
 class CachingAllocator : public Allocator {
  public:
   void* allocate(size_t bytes) final;
@@ -20,17 +23,52 @@ class CachingAllocator : public Allocator {
   void trim() final;
 
  protected:
-  /// A new block, aligned to 64, or null when there is no memory left.
+  /// Blocks begin at multiples of `alignment`, a power of two.
+  explicit CachingAllocator(size_t alignment) : alignment_(alignment) {}
+
+  /// How much to obtain for a block of `bytes` for which there is no room: at least that.
+  virtual size_t segment_bytes(size_t bytes) const = 0;
+  /// A new segment, aligned, or null when there is not as much memory left.
   virtual void* obtain(size_t bytes) = 0;
-  virtual void give_back(void* block) noexcept = 0;
+  virtual void give_back(void* segment, size_t bytes) noexcept = 0;
+  /// Bytes that may be touched from now on, and those that may no longer be: for tools that find faults.
+  virtual void opened(void* /*start*/, size_t /*bytes*/) noexcept {}
+  virtual void closed(void* /*start*/, size_t /*bytes*/) noexcept {}
   /// "host", for messages.
   virtual std::string_view kind() const = 0;
-  /// To be called by the destructor of the class that gives blocks back.
+  /// To be called by the destructor of the class that gives segments back.
   void free_cached() noexcept;
 
  private:
+  struct Block;
+  /// By size, then by address.
+  struct Smaller {
+    bool operator()(const Block* a, const Block* b) const;
+  };
+  using FreeBlocks = std::set<Block*, Smaller>;
+
+  struct Block {
+    std::byte* start;
+    size_t size;
+    std::byte* segment;
+    FreeBlocks::node_type place;  // among the free ones, kept while it is in use: releasing needs no memory
+    bool is_free() const { return place.empty(); }
+  };
+  struct Segment {
+    size_t size;
+    size_t used = 0;  // from its start: what has ever been handed out
+  };
+
+  Block* free_block(size_t size) const;
+  Block* grow(size_t size, size_t segment_size);
+  void split(Block& block, size_t size);
+  void join(std::map<std::byte*, Block>::iterator left, std::map<std::byte*, Block>::iterator right) noexcept;
+
+  const size_t alignment_;
   mutable std::mutex mutex_;
-  std::map<size_t, std::vector<void*>> cached_;
+  std::map<std::byte*, Segment> segments_;
+  std::map<std::byte*, Block> blocks_;
+  FreeBlocks free_;
   MemoryStats stats_;
 };
 

@@ -60,6 +60,64 @@ TEST_CASE("freed memory is handed out again and counted", "[core]") {
   CHECK_THROWS_AS(allocator->allocate(std::numeric_limits<size_t>::max()), Error);
 }
 
+TEST_CASE("blocks of one size become room for another", "[core]") {
+  const auto allocator = make_host_allocator();
+  constexpr size_t kBlock = size_t{1} << 16;
+  std::vector<void*> blocks(6);
+  for (void*& block : blocks) block = allocator->allocate(kBlock);
+  void* last = blocks[5];
+  for (const size_t i : {1, 3, 2}) allocator->release(blocks[i], kBlock);  // joined on both sides
+  CHECK(allocator->allocate(3 * kBlock) == blocks[1]);
+  allocator->release(blocks[1], 3 * kBlock);
+  void* small = allocator->allocate(64);
+  CHECK(small == blocks[1]);
+  CHECK(allocator->allocate(kBlock) == static_cast<char*>(small) + 64);
+  CHECK(allocator->stats().active_bytes == 4 * kBlock + 64);
+  CHECK(allocator->stats().cached_bytes == 2 * kBlock - 64);
+  CHECK(allocator->stats().peak_bytes == 6 * kBlock);
+  allocator->release(last, kBlock);
+  allocator->trim();  // what is in use holds the segment
+  CHECK(allocator->stats().cached_bytes == 3 * kBlock - 64);
+}
+
+TEST_CASE("blocks in use never overlap", "[core]") {
+  struct InUse {
+    unsigned char* start;
+    size_t bytes;
+    unsigned char mark;
+  };
+  const auto allocator = make_host_allocator();
+  Random random{RandomKey(3)};
+  std::vector<InUse> blocks;
+  int64_t bytes_in_use = 0;
+  const auto release = [&](size_t i) {
+    const InUse block = blocks[i];
+    CHECK(std::all_of(block.start, block.start + block.bytes, [&](unsigned char c) { return c == block.mark; }));
+    allocator->release(block.start, block.bytes);
+    bytes_in_use -= static_cast<int64_t>((block.bytes + 63) / 64 * 64);
+    blocks.erase(blocks.begin() + static_cast<std::ptrdiff_t>(i));
+  };
+  for (int step = 0; step < 4000; ++step) {
+    if (blocks.size() > 40 || (!blocks.empty() && random.bits() % 2 == 0)) {
+      release(random.bits() % blocks.size());
+    } else {
+      const size_t bytes = 1 + random.bits() % (size_t{1} << (random.bits() % 18));
+      InUse block{static_cast<unsigned char*>(allocator->allocate(bytes)), bytes,
+                  static_cast<unsigned char>(random.bits())};
+      CHECK(reinterpret_cast<uintptr_t>(block.start) % 64 == 0);
+      std::fill_n(block.start, bytes, block.mark);
+      bytes_in_use += static_cast<int64_t>((bytes + 63) / 64 * 64);
+      blocks.push_back(block);
+    }
+    CHECK(allocator->stats().active_bytes == bytes_in_use);
+  }
+  while (!blocks.empty()) release(blocks.size() - 1);
+  CHECK(allocator->stats().active_bytes == 0);
+  CHECK(allocator->stats().cached_bytes < 3 * allocator->stats().peak_bytes);
+  allocator->trim();
+  CHECK(allocator->stats().cached_bytes == 0);
+}
+
 TEST_CASE("the allocator serves several threads", "[core][threads]") {
   const auto allocator = make_host_allocator();
   std::vector<std::thread> threads;

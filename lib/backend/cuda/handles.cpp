@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "backend/cuda/status.h"
 #include "core/caching_allocator.h"
 #include "core/error.h"
@@ -28,27 +30,33 @@ namespace {
 
 class DeviceAllocator final : public CachingAllocator {
  public:
-  explicit DeviceAllocator(int device) : device_(device) {}
+  explicit DeviceAllocator(int device) : CachingAllocator(kAlignment), device_(device) {}
   DeviceAllocator(const DeviceAllocator&) = delete;
   DeviceAllocator& operator=(const DeviceAllocator&) = delete;
   ~DeviceAllocator() override { free_cached(); }
   Device device() const override { return {DeviceKind::cuda, device_}; }
 
  protected:
+  /// Small tensors share a segment; a large one has its own, which others may use when it is gone.
+  size_t segment_bytes(size_t bytes) const override {
+    constexpr size_t kSmall = size_t{2} << 20, kMedium = size_t{32} << 20;
+    return bytes <= kSmall / 2 ? kSmall : std::max(bytes, kMedium);
+  }
   void* obtain(size_t bytes) override {
-    void* block = nullptr;
-    const cudaError_t status = cudaMalloc(&block, bytes);
+    void* segment = nullptr;
+    const cudaError_t status = cudaMalloc(&segment, bytes);
     if (status == cudaErrorMemoryAllocation) {
       cudaGetLastError();  // it is no fault: the caller tries again, or says so
       return nullptr;
     }
     check(status, "memory");
-    return block;
+    return segment;
   }
-  void give_back(void* block) noexcept override { cudaFree(block); }  // waits for the device
+  void give_back(void* segment, size_t /*bytes*/) noexcept override { cudaFree(segment); }  // waits for the device
   std::string_view kind() const override { return "device"; }
 
  private:
+  static constexpr size_t kAlignment = 256;  // as cudaMalloc's
   int device_;
 };
 
