@@ -1,6 +1,9 @@
 # install: headers, libraries, the command, and a package for find_package(gsnet).
 include(CMakePackageConfigHelpers)
 install(TARGETS gsnet gsnet_data EXPORT gsnet_targets)
+if(GSNET_OPENCV)
+  install(TARGETS gsnet_pictures LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 if(GSNET_APPS)
   install(TARGETS gsnet_command)
 endif()

@@ -4,15 +4,12 @@
 
 #include <charconv>
 #include <cmath>
+#include <stdexcept>
 
 #include "core/error.h"
 #include "core/text.h"
 #include "data/files.h"
-
-#if GSNET_WITH_OPENCV
-#include <opencv2/core.hpp>
-#include <opencv2/imgproc.hpp>
-#endif
+#include "data/picture_library.h"
 
 namespace gsnet::data {
 namespace {
@@ -74,35 +71,17 @@ Similarity nearest_similarity(const Landmarks& from, const Landmarks& to) {
   return {a, b, q.x - a * p.x + b * p.y, q.y - b * p.x - a * p.y};
 }
 
-#if GSNET_WITH_OPENCV
-
 Picture align_face(const Picture& picture, const Landmarks& landmarks, int side, const std::string& name) {
   check_inside(picture.shape, landmarks, name);
+  const PictureLibrary& library = picture_library(name);
   try {
-    const Similarity s = nearest_similarity(landmarks, face_template(side));
-    const cv::Matx23d matrix(s.a, -s.b, s.u, s.b, s.a, s.v);
-    const cv::Mat from(picture.shape.height, picture.shape.width, CV_8UC3, const_cast<uint8_t*>(picture.pixels.data()));
-    Picture aligned{{3, side, side}, {}};
-    aligned.pixels.resize(static_cast<size_t>(aligned.shape.numel()));
-    cv::Mat to(side, side, CV_8UC3, aligned.pixels.data());
-    cv::warpAffine(from, to, matrix, to.size(), cv::INTER_LINEAR, cv::BORDER_CONSTANT, cv::Scalar());
-    return aligned;
+    return library.warped(picture, nearest_similarity(landmarks, face_template(side)), side);
   } catch (const Error& error) {
     throw Error(fmt::format("{}: {}", name, error.what()));
-  } catch (const cv::Exception& failure) {
-    throw Error(fmt::format("{}: it cannot be aligned: {}", name, failure.err));
+  } catch (const std::runtime_error& failure) {
+    throw Error(fmt::format("{}: it cannot be aligned: {}", name, failure.what()));
   }
 }
-
-#else
-
-Picture align_face(const Picture& picture, const Landmarks& landmarks, int, const std::string& name) {
-  check_inside(picture.shape, landmarks, name);
-  require_decoder(name);
-  return {};
-}
-
-#endif
 
 std::vector<std::optional<Landmarks>> read_landmarks(const std::filesystem::path& path, const PictureIndex& index,
                                                      int64_t& unknown) {

@@ -34,7 +34,7 @@ Landmarks face_template(int side);
 Similarity nearest_similarity(const Landmarks& from, const Landmarks& to);
 
 /// The face of a picture on face_template(side): bilinear, black beyond the picture. Throws Error starting with `name`
-/// for a landmark outside the picture, and in a build without OpenCV.
+/// for a landmark outside the picture, and where there is no picture library.
 Picture align_face(const Picture& picture, const Landmarks& landmarks, int side, const std::string& name);
 
 /// Reads "name x1 y1 ... x5 y5", one picture a line, with commas, tabs or blanks between; a first line of titles is

@@ -1,56 +1,47 @@
-// Lossy compression, by OpenCV's encoder and decoder.
+// Lossy compression and back, by the picture library's encoder and decoder.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <stdexcept>
 
 #include "core/error.h"
 #include "data/corruption_kinds.h"
-
-#if GSNET_WITH_OPENCV
-#include <opencv2/core.hpp>
-#include <opencv2/imgcodecs.hpp>
-#include <opencv2/imgproc.hpp>
-#endif
+#include "data/picture_library.h"
 
 namespace gsnet::data {
+namespace {
 
-#if GSNET_WITH_OPENCV
+constexpr const char* kName = "corruption jpeg";
+
+Picture decoded_again(const Picture& picture, int quality) {
+  const PictureLibrary& library = picture_library(kName);
+  try {
+    return library.decode(library.jpeg(picture, quality), picture.shape.channels);
+  } catch (const std::runtime_error& failure) {
+    throw Error(fmt::format("{}: {}", kName, failure.what()));
+  }
+}
+
+}  // namespace
 
 void require_jpeg(const PictureShape& shape) {
   GSNET_CHECK(shape.channels == 1 || shape.channels == 3,
-              fmt::format("corruption jpeg: takes one or three channels, got {}", shape.channels));
+              fmt::format("{}: takes one or three channels, got {}", kName, shape.channels));
+  picture_library(kName);
 }
 
 void jpeg(Pixels& picture, size_t severity, Random&) {
   constexpr std::array kQuality = {80, 65, 58, 50, 40};
-  const auto& [channels, height, width] = picture.shape;
   require_jpeg(picture.shape);
-  try {
-    const bool grey = channels == 1;
-    cv::Mat bytes, turned = cv::Mat(height, width, CV_32FC(channels), picture.values.data());
-    turned.convertTo(bytes, CV_8U, 255);
-    if (!grey) cv::cvtColor(bytes, bytes, cv::COLOR_RGB2BGR);
-    std::vector<uint8_t> file;
-    cv::imencode(".jpg", bytes, file, {cv::IMWRITE_JPEG_QUALITY, kQuality[severity]});
-    bytes = cv::imdecode(file, grey ? cv::IMREAD_GRAYSCALE : cv::IMREAD_COLOR);
-    GSNET_CHECK(bytes.rows == height && bytes.cols == width, "corruption jpeg: the picture did not come back");
-    if (!grey) cv::cvtColor(bytes, bytes, cv::COLOR_BGR2RGB);
-    bytes.convertTo(turned, CV_32F, 1 / 255.0);
-  } catch (const cv::Exception& failure) {
-    throw Error(fmt::format("corruption jpeg: {}", failure.err));
-  }
+  Picture bytes{picture.shape, std::vector<uint8_t>(picture.values.size())};
+  std::transform(picture.values.begin(), picture.values.end(), bytes.pixels.begin(),
+                 [](float v) { return static_cast<uint8_t>(std::lrint(std::clamp(255 * v, 0.0F, 255.0F))); });
+  bytes = decoded_again(bytes, kQuality[severity]);
+  GSNET_CHECK(bytes.shape == picture.shape, fmt::format("{}: the picture did not come back", kName));
+  std::transform(bytes.pixels.begin(), bytes.pixels.end(), picture.values.begin(),
+                 [](uint8_t byte) { return static_cast<float>(byte / 255.0); });
 }
-
-#else
-
-void require_jpeg(const PictureShape&) {
-  throw Error("corruption jpeg: this build has no encoder (it was made without OpenCV)");
-}
-
-void jpeg(Pixels& picture, size_t, Random&) { require_jpeg(picture.shape); }
-
-#endif
 
 }  // namespace gsnet::data

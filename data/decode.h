@@ -28,7 +28,7 @@ struct Picture {
 /// is cut short, a side of 0 or more than 8192.
 PictureExtent announced_extent(std::span<const uint8_t> encoded, const std::string& name);
 
-/// Throws Error starting with `name` when this build has no picture decoder.
+/// Throws Error starting with `name` where there is no picture decoder.
 void require_decoder(const std::string& name);
 
 /// Decodes to three channels, upright as EXIF says. With side > 0, the largest square in the middle is scaled to that

@@ -25,7 +25,7 @@ ABOVE = {
 VENDOR = {  # header pattern: where it may be included
     r"oneapi/|dnnl": ["lib/backend/cpu/"],
     r"cuda|cudnn|cublas": ["lib/backend/cuda/"],
-    r"opencv2/": ["data/"],
+    r"opencv2/": ["data/opencv/"],
     r"boost/": ["apps/"],
     r"Eigen/": ["lib/"],
     r"nlohmann/": ["lib/io/", "lib/certify/", "apps/"],

@@ -1,0 +1,93 @@
+#include "data/picture_library.h"
+
+#include <algorithm>
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+#include <stdexcept>
+
+namespace gsnet::data {
+namespace {
+
+/// The same pixels.
+cv::Mat view_of(const Picture& picture) {
+  return {picture.shape.height, picture.shape.width, CV_8UC(picture.shape.channels),
+          const_cast<uint8_t*>(picture.pixels.data())};
+}
+
+Picture blank(int channels, int height, int width) {
+  Picture picture{{channels, height, width}, {}};
+  picture.pixels.resize(static_cast<size_t>(picture.shape.numel()));
+  return picture;
+}
+
+template <class Body>
+auto guarded(Body&& body) {
+  try {
+    return body();
+  } catch (const cv::Exception& failure) {
+    throw std::runtime_error(failure.err);
+  }
+}
+
+class OpenCv final : public PictureLibrary {
+ public:
+  Picture decode(std::span<const uint8_t> encoded, int channels) const override {
+    return guarded([&]() -> Picture {
+      const cv::Mat bytes(1, static_cast<int>(encoded.size()), CV_8UC1, const_cast<uint8_t*>(encoded.data()));
+      const cv::Mat decoded = cv::imdecode(bytes, channels == 1 ? cv::IMREAD_GRAYSCALE : cv::IMREAD_COLOR);
+      if (decoded.empty() || decoded.type() != CV_8UC(channels)) return {};
+      Picture picture = blank(channels, decoded.rows, decoded.cols);
+      cv::Mat to = view_of(picture);
+      if (channels == 1)
+        decoded.copyTo(to);
+      else
+        cv::cvtColor(decoded, to, cv::COLOR_BGR2RGB);
+      return picture;
+    });
+  }
+
+  std::vector<uint8_t> jpeg(const Picture& picture, int quality) const override {
+    return guarded([&] {
+      cv::Mat pixels = view_of(picture);
+      if (picture.shape.channels == 3) cv::cvtColor(view_of(picture), pixels = cv::Mat(), cv::COLOR_RGB2BGR);
+      std::vector<uint8_t> file;
+      cv::imencode(".jpg", pixels, file, {cv::IMWRITE_JPEG_QUALITY, quality});
+      return file;
+    });
+  }
+
+  Picture square(const Picture& picture, int side) const override {
+    return guarded([&] {
+      const auto& [channels, height, width] = picture.shape;
+      const int edge = std::min(height, width);
+      const cv::Mat middle = view_of(picture)(cv::Rect((width - edge) / 2, (height - edge) / 2, edge, edge));
+      Picture scaled = blank(channels, side, side);
+      cv::Mat to = view_of(scaled);
+      if (edge == side)
+        middle.copyTo(to);
+      else
+        cv::resize(middle, to, to.size(), 0, 0, edge > side ? cv::INTER_AREA : cv::INTER_LINEAR);
+      return scaled;
+    });
+  }
+
+  Picture warped(const Picture& picture, const Similarity& s, int side) const override {
+    return guarded([&] {
+      Picture to = blank(picture.shape.channels, side, side);
+      cv::Mat pixels = view_of(to);
+      const cv::Matx23d matrix(s.a, -s.b, s.u, s.b, s.a, s.v);
+      cv::warpAffine(view_of(picture), pixels, matrix, pixels.size(), cv::INTER_LINEAR, cv::BORDER_CONSTANT,
+                     cv::Scalar());
+      return to;
+    });
+  }
+};
+
+}  // namespace
+}  // namespace gsnet::data
+
+extern "C" __attribute__((visibility("default"))) const gsnet::data::PictureLibrary* gsnet_picture_library_1() {
+  static const gsnet::data::OpenCv library;
+  return &library;
+}
