@@ -11,6 +11,7 @@
 #include "apps/bench_timing.h"
 #include "apps/options.h"
 #include "apps/recipe.h"
+#include "core/error.h"
 #include "layers/architectures.h"
 #include "train/trainer.h"
 
@@ -27,13 +28,23 @@ struct Contestant {
   double seconds = std::numeric_limits<double>::infinity();
 };
 
-AdapterSpec parse_adapter(const std::string& text) {
+/// "full", a kind with settings, or a recipe.
+AdaptRecipe parse_adapter(const std::string& text) {
+  if (text.ends_with(".toml")) {
+    const Recipe recipe = read_recipe(text, {});
+    GSNET_CHECK(recipe.adapt.has_value(), fmt::format("{}: has no [adapter]", text));
+    return *recipe.adapt;
+  }
+  AdaptRecipe adapt;
   const size_t colon = text.find(':');
-  std::vector<std::string> settings = {"kind=" + text.substr(0, colon)};
+  adapt.method = text.substr(0, colon);
+  if (adapt.method == "full") return adapt;
+  std::vector<std::string> settings = {"kind=" + adapt.method};
   if (colon != std::string::npos) {
     for (const std::string& part : split_list(text.substr(colon + 1))) settings.push_back(part);
   }
-  return AdapterSpec::from(parse_settings(settings));
+  adapt.settings = parse_settings(settings);
+  return adapt;
 }
 
 Contestant enter(Backend& backend, const std::string& kind, const Description& network) {
@@ -41,15 +52,17 @@ Contestant enter(Backend& backend, const std::string& kind, const Description& n
   made.name = kind;
   made.graph = std::make_unique<Graph>(network, backend, RandomKey(1));
   made.bank = std::make_unique<AdapterBank>(*made.graph);
-  if (kind != "full") {
+  const AdaptRecipe adapt = parse_adapter(kind);
+  const bool full = adapt.method == "full";
+  if (!full) {
     freeze(*made.graph);
-    made.bank->attach("adapter", parse_adapter(kind), {}, RandomKey(2));
+    made.bank->attach("adapter", AdapterSpec::from(adapt.settings), adapt.targets, RandomKey(2), adapt.overrides);
     for (const AdapterBank::Row& row : made.bank->rows("adapter")) made.free += row.report.free;
   }
   for (const NamedParameter& named : parameters_of(*made.graph)) {
     made.trained += named.parameter->trainable ? named.parameter->value.numel() : 0;
   }
-  if (kind == "full") made.free = made.trained;
+  if (full) made.free = made.trained;
   made.trainer =
       std::make_unique<Trainer>(*made.graph, TrainSpec{.optimiser = {.kind = OptimiserKind::adamw, .rate = 1e-4},
                                                        .schedule = {.kind = ScheduleKind::constant},

@@ -11,7 +11,9 @@ namespace gsnet::apps {
 
 struct AdapterBenchSpec {
   std::string network = "resnet20";  ///< of layers/architectures.h
-  std::vector<std::string> kinds;    ///< adapters' kinds, "full", or a kind with settings: "oft:block=8,form=channel"
+  /// "full", a kind of adapter, one with settings as "oft:block=8,form=channel", or a recipe, FILE.toml, for its
+  /// [adapter].
+  std::vector<std::string> kinds;
   int64_t batch = 64;
   int rounds = 5;
   bool json = false;

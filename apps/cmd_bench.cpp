@@ -90,7 +90,8 @@ int bench_command(const std::vector<std::string>& arguments) {
       .value("case", "with --series: CHANNELS,SIDE,GROUPS, that case alone")
       .value("degree", "with --series: terms of the series, 1 to 30", "5")
       .values("adapter",
-              "a training step under an adapter, in turns with others: full, lora:rank=2, gsoft:block=8,scale=true …")
+              "a training step under an adapter, in turns with others: full, lora:rank=2, gsoft:block=8,scale=true, or "
+              "a recipe's: FILE.toml")
       .value("network", "with --adapter: a network known by name", "resnet20")
       .flag("direct", "evaluation and --series by direct sums, whose rounding errors certificates bound")
       .flag("profile", "also where the time goes, op by op")

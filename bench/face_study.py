@@ -5,10 +5,11 @@ The recipes are recipes/faces/*.toml. People who appear in a pair of the validat
 the list of the others is made of pairs.txt and the archive. Every method's rate is chosen with the first seed: of the rates
 that lose at most 0.2 points of clean accuracy on the validation folds, the one of the largest TAR there (where all lose more,
 the one that loses least). Then all seeds run at it; the test folds are looked at by these runs alone. Runs that are there
-already are read, not made again. Prints one table, the base's line first. A run takes some minutes on two idle cores.
+already are read, not made again. Seconds a step and peak memory are of `gsnet bench`, of all methods in turns. Prints one table,
+the base's line first. A run takes some minutes on two idle cores.
 
 usage: bench/face_study.py --gsnet build/release/gsnet --model mobilefacenet.safetensors --pairs pairs.txt
-                           --images lfw-112x112.tar.gz [--out runs/faces] [--methods lora,gsoft]
+                           --images lfw-112x112.tar.gz [--out runs/faces] [--methods lora,gsoft] [--threads 1]
 """
 import argparse
 import collections
@@ -26,12 +27,12 @@ FAR = "1e-2"
 MOST_LOST = 0.002  # of clean accuracy on the validation folds
 
 RATES = {
-    "full": [1e-5, 3e-5, 1e-4, 3e-4],
-    "lora": [1e-4, 3e-4, 1e-3, 3e-3],
-    "boft": [1e-4, 3e-4, 1e-3, 3e-3],
-    "oft": [1e-4, 3e-4, 1e-3, 3e-3],
-    "gsoft": [1e-4, 3e-4, 1e-3, 3e-3],
-    "double_gsoft": [1e-4, 3e-4, 1e-3, 3e-3],
+    "full": [1e-4, 3e-4, 1e-3],
+    "lora": [3e-3, 1e-2, 3e-2],
+    "boft": [1e-3, 3e-3, 1e-2],
+    "oft": [1e-3, 3e-3, 1e-2],
+    "gsoft": [1e-3, 3e-3, 1e-2],
+    "double_gsoft": [1e-3, 3e-3, 1e-2],
 }
 
 
@@ -72,8 +73,8 @@ def command_output(command):
     return done.stdout
 
 
-def tuned(arguments, people, method, rate, seed, final):
-    """One run's result.json. Rates are tried without a look at the test folds."""
+def trained(arguments, people, method, rate, seed, final):
+    """The folder of one run, and its result.json. Rates are tried without a look at the test folds."""
     folder = arguments.out / f"{method}-{rate:g}-{seed}{'' if final else '-rate'}"
     result = folder / "result.json"
     if not result.exists():
@@ -81,14 +82,49 @@ def tuned(arguments, people, method, rate, seed, final):
                  f"optimiser.rate={rate!r}", f"run.seed={seed}"]
         fixed += [f'face.test_folds="{TEST}"', f'face.test="{"tuned" if final else "none"}"']
         command = [arguments.gsnet, "adapt", arguments.model, "--recipe", RECIPES / f"{method}.toml", "--data",
-                   arguments.images, "--out", folder, "--quiet", "--resume"]
+                   arguments.images, "--out", folder, "--quiet", "--resume", "--threads", arguments.threads]
         for setting in fixed + arguments.set:
             command += ["--set", setting]
         command_output(command)
+    return folder, json.loads(result.read_text(encoding="utf-8"))
+
+
+def lost(folder, result):
+    """Clean accuracy on the validation folds that the epoch kept has lost."""
     epochs = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     kept = max(epochs, key=lambda epoch: epoch["validation_tar"])
-    found = json.loads(result.read_text(encoding="utf-8"))
-    return found | {"lost": found["validation_base_clean_accuracy"] - kept["validation_clean_accuracy"]}
+    return result["validation_base_clean_accuracy"] - kept["validation_clean_accuracy"]
+
+
+def verified(arguments, model, path):
+    """What a network reaches on the test folds, by condition."""
+    if not path.exists():
+        command = [arguments.gsnet, "verify", model, "--pairs", arguments.pairs, "--images", arguments.images,
+                   "--folds", TEST, "--far", FAR, "--json", path, "--threads", arguments.threads]
+        for shift in SHIFTS:
+            command += ["--corrupt", shift]
+        command_output(command)
+    conditions = {one["name"]: one for one in json.loads(path.read_text(encoding="utf-8"))["conditions"]}
+    return {"tar": {name: {FAR: one["rates"][0]["tar"]} for name, one in conditions.items()},
+            "accuracy": {name: one["accuracy"] for name, one in conditions.items()}}
+
+
+def first_seed(arguments, folder):
+    """The run that chose the rate, on the test folds."""
+    model = folder / "model.safetensors"
+    if not model.exists():
+        model = folder / "merged.safetensors"
+        command_output([arguments.gsnet, "merge", arguments.model, folder / "adapter.safetensors", "--out", model])
+    return verified(arguments, model, folder / "test.json")
+
+
+def tuned(arguments, people, method):
+    """The rate chosen, and the results of all seeds at it."""
+    tried = {rate: trained(arguments, people, method, rate, 1, False) for rate in RATES[method]}
+    rate = chosen_rate({rate: result | {"lost": lost(folder, result)} for rate, (folder, result) in tried.items()})
+    folder, result = tried[rate]
+    return rate, [result | first_seed(arguments, folder)] + [
+        trained(arguments, people, method, rate, seed, True)[1] for seed in range(2, arguments.seeds + 1)]
 
 
 def chosen_rate(tried):
@@ -99,18 +135,13 @@ def chosen_rate(tried):
     return min(tried, key=lambda rate: tried[rate]["lost"])
 
 
-def base_line(arguments):
-    """What the network reaches as it is, on the pictures that the runs are tested on."""
-    path = arguments.out / "base.json"
-    if not path.exists():
-        command = [arguments.gsnet, "verify", arguments.model, "--pairs", arguments.pairs, "--images", arguments.images,
-                   "--folds", TEST, "--far", FAR, "--json", path]
-        for shift in SHIFTS:
-            command += ["--corrupt", shift]
-        command_output(command)
-    conditions = {one["name"]: one for one in json.loads(path.read_text(encoding="utf-8"))["conditions"]}
-    return {"tar": {name: {FAR: one["rates"][0]["tar"]} for name, one in conditions.items()},
-            "accuracy": {name: one["accuracy"] for name, one in conditions.items()}}
+def step_costs(arguments, methods):
+    """Seconds of a training step on all cores and peak MB of its tensors."""
+    command = [arguments.gsnet, "bench", "--network", "mobilefacenet", "--batch", "64", "--json"]
+    for method in methods:
+        command += ["--adapter", RECIPES / f"{method}.toml"]
+    rows = json.loads(command_output(command))
+    return [(f"{row['seconds']:.2f}", f"{row['peak_tensor_bytes'] / 1e6:.0f}") for row in rows]
 
 
 def spread(values):
@@ -140,23 +171,26 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/faces"))
     parser.add_argument("--methods", default=",".join(RATES), help="some of them, with commas between")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0, help="of a run; 0: one a core")
     parser.add_argument("--set", action="append", default=[], help="a setting more for every run: run.epochs=1")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     people = write_people(arguments)
     names = SHIFTS + ["clean"]
     header = (["method", "rate"] + [f"TAR@{FAR}, {name}" for name in names] + [f"accuracy, {name}" for name in names] +
-              ["free numbers", "file, kB", "s a step", "peak MB"])
+              ["free numbers", "file, kB", "s a step", "tensors at most, MB"])
     print_row(header)
     print("|" + "---|" * len(header), flush=True)
-    print_row(["none", ""] + cells([base_line(arguments)]) + ["0", "", "", ""])
-    for method in arguments.methods.split(","):
-        rate = chosen_rate({rate: tuned(arguments, people, method, rate, 1, False) for rate in RATES[method]})
-        results = [tuned(arguments, people, method, rate, seed, True) for seed in range(1, arguments.seeds + 1)]
-        print_row([method, f"{rate:g}"] + cells(results) +
-                  [f"{results[0]['free']:,}", f"{results[0]['bytes'] / 1000:.0f}",
-                   f"{min(result['seconds_a_step'] for result in results):.2f}",
-                   f"{max(result['peak_process_bytes'] for result in results) / 1e6:.0f}"])
+    print_row(["none", ""] + cells([verified(arguments, arguments.model, arguments.out / "base.json")]) + ["0", "", "", ""])
+    methods = arguments.methods.split(",")
+    rows = []
+    for method in methods:
+        rate, results = tuned(arguments, people, method)
+        rows.append([method, f"{rate:g}"] + cells(results) +
+                    [f"{results[0]['free']:,}", f"{results[0]['bytes'] / 1000:.0f}"])
+        print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
+    for row, costs in zip(rows, step_costs(arguments, methods)):
+        print_row(row + list(costs))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ Var conv2d(const Var& x, const Var& w, const Var* bias, const ConvSpec& spec);
 /// The same with more done to each sum (backend/conv.h); at the ends of the range the derivative is taken as 0. Saves
 /// x, w, and y where it is held in a range.
 Var conv2d(const Var& x, const Var& w, const ConvEpilogue<Var>& after, const ConvSpec& spec);
-/// y = sum_k c_k J^k x (backend/series.h). k must be skew-symmetric. Saves x, k and what spec.save says.
+/// y = sum_k c_k J^k x (backend/series.h). k must be skew-symmetric. Saves x, k (or its remake) and what spec.save
+/// says.
 Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec);
 /// y (N, O) = x (N, I) w', w (O, I). Saves x, w.
 Var linear(const Var& x, const Var& w);
@@ -31,13 +32,14 @@ Var matrix_exp(const Var& a);
 Var cayley(const Var& a);
 /// Rows of unit length, w (R, C). Saves w.
 Var normalise_rows(const Var& w);
-/// Skew-symmetric part of kernels (C, C/g, Kh, Kw). Saves nothing.
-Var skew(const Var& w, int64_t groups);
-/// (g) upper bounds of the groups' operator norms. Saves k.
+/// Skew-symmetric part of kernels (C, C/g, Kh, Kw). Saves nothing, or w for the result's remake.
+Var skew(const Var& w, int64_t groups, bool remade = false);
+/// (g) upper bounds of the groups' operator norms. Saves k or its remake.
 Var gram_norm(const Var& k, int64_t groups);
-/// (g) estimates by the reference code's bilinear forms, after `iterations` rounds on `forms`. Saves k and the forms.
+/// (g) estimates by the reference code's bilinear forms, after `iterations` rounds on `forms`. Saves k or its remake,
+/// and the forms.
 Var four_forms(const Var& k, int64_t groups, int iterations, FourForms& forms);
-/// k[g] * numerator / (s[g] + epsilon). Saves k, s.
+/// k[g] * numerator / (s[g] + epsilon). Saves k or its remake, and s; the result has a remake where k has one.
 Var scale_groups(const Var& k, const Var& s, double numerator, double epsilon);
 
 /// Blocks of one dimension multiplied by q (backend/rotation.h); x row-major. Saves x, q.

@@ -71,7 +71,8 @@ Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec) {
   auto saved = std::make_shared<SeriesSaved>();
   backend.conv_exp(x.value, k.value, spec, y, wants_dk ? saved.get() : nullptr);
   return x.tape->record("conv_exp", y, {&x, &k},
-                        [&backend, xv = x.value, kv = k.value, spec, saved](GradSink& sink, const Tensor& dy) {
+                        [&backend, xv = x.value, kept = Kept(k), spec, saved](GradSink& sink, const Tensor& dy) {
+                          const Tensor kv = kept();
                           Tensor dx = sink.needs(0) ? backend.empty_like(xv) : Tensor();
                           Tensor dk = sink.needs(1) ? backend.empty_like(kv) : Tensor();
                           backend.conv_exp_backward(xv, kv, spec, *saved, dy, dx ? &dx : nullptr, dk ? &dk : nullptr);

@@ -55,16 +55,18 @@ Var normalise_rows(const Var& w) {
   });
 }
 
-Var skew(const Var& w, int64_t groups) {
+Var skew(const Var& w, int64_t groups, bool remade) {
   Backend& backend = w.tape->backend();
   check_kernel("skew", w.shape(), groups);
-  Tensor k = backend.empty_like(w.value);
-  backend.skew(w.value, groups, k);
-  return w.tape->record("skew", k, {&w}, [&backend, groups](GradSink& sink, const Tensor& dk) {
-    Tensor dw = backend.empty_like(dk);
-    backend.skew(dk, groups, dw);
-    sink.give(0, dw);
-  });
+  const auto skew_part = [&backend, groups](const Tensor& of) {
+    Tensor k = backend.empty_like(of);
+    backend.skew(of, groups, k);
+    return k;
+  };
+  Var k = w.tape->record("skew", skew_part(w.value), {&w},
+                         [skew_part](GradSink& sink, const Tensor& dk) { sink.give(0, skew_part(dk)); });
+  if (remade && k.tracked()) k.remake = [skew_part, kept = Kept(w)] { return skew_part(kept()); };
+  return k;
 }
 
 Var gram_norm(const Var& k, int64_t groups) {
@@ -73,7 +75,8 @@ Var gram_norm(const Var& k, int64_t groups) {
   Tensor s = backend.empty({groups});
   GramSaved saved;
   backend.gram_norm(k.value, groups, s, k.tracked() ? &saved : nullptr);
-  return k.tape->record("gram_norm", s, {&k}, [&backend, kv = k.value, s, saved](GradSink& sink, const Tensor& ds) {
+  return k.tape->record("gram_norm", s, {&k}, [&backend, kept = Kept(k), s, saved](GradSink& sink, const Tensor& ds) {
+    const Tensor kv = kept();
     Tensor dk = backend.empty_like(kv);
     backend.gram_norm_backward(kv, s, saved, ds, dk);
     sink.give(0, dk);
@@ -85,18 +88,19 @@ Var four_forms(const Var& k, int64_t groups, int iterations, FourForms& forms) {
   check_kernel("four_forms", k.shape(), groups);
   Tensor s = backend.empty({groups});
   backend.four_forms(k.value, groups, iterations, forms, s);
-  FourForms kept;
+  FourForms then;
   if (k.tracked()) {  // the vectors move on with the next step
     for (size_t i = 0; i < 4; ++i) {
-      kept.u[i] = backend.empty_like(forms.u[i]);
-      kept.v[i] = backend.empty_like(forms.v[i]);
-      backend.copy(forms.u[i], kept.u[i]);
-      backend.copy(forms.v[i], kept.v[i]);
+      then.u[i] = backend.empty_like(forms.u[i]);
+      then.v[i] = backend.empty_like(forms.v[i]);
+      backend.copy(forms.u[i], then.u[i]);
+      backend.copy(forms.v[i], then.v[i]);
     }
   }
-  return k.tape->record("four_forms", s, {&k}, [&backend, kv = k.value, kept](GradSink& sink, const Tensor& ds) {
+  return k.tape->record("four_forms", s, {&k}, [&backend, kept = Kept(k), then](GradSink& sink, const Tensor& ds) {
+    const Tensor kv = kept();
     Tensor dk = backend.empty_like(kv);
-    backend.four_forms_backward(kv, kept, ds, dk);
+    backend.four_forms_backward(kv, then, ds, dk);
     sink.give(0, dk);
   });
 }
@@ -106,15 +110,22 @@ Var scale_groups(const Var& k, const Var& s, double numerator, double epsilon) {
   GSNET_CHECK(
       s.shape().rank() == 1 && s.shape()[0] >= 1 && k.shape()[0] % s.shape()[0] == 0,
       fmt::format("[scale_groups] {} scales do not divide a kernel {}", to_string(s.shape()), to_string(k.shape())));
-  Tensor y = backend.empty_like(k.value);
-  backend.scale_groups(k.value, s.value, numerator, epsilon, y);
-  return k.tape->record("scale_groups", y, {&k, &s},
-                        [&backend, kv = k.value, sv = s.value, numerator, epsilon](GradSink& sink, const Tensor& dy) {
-                          Tensor dk = backend.empty_like(kv), ds = backend.empty_like(sv);
-                          backend.scale_groups_backward(kv, sv, numerator, epsilon, dy, dk, ds);
-                          sink.give(0, dk);
-                          sink.give(1, ds);
-                        });
+  const auto scaled = [&backend, sv = s.value, numerator, epsilon](const Tensor& of) {
+    Tensor y = backend.empty_like(of);
+    backend.scale_groups(of, sv, numerator, epsilon, y);
+    return y;
+  };
+  Var y =
+      k.tape->record("scale_groups", scaled(k.value), {&k, &s},
+                     [&backend, kept = Kept(k), sv = s.value, numerator, epsilon](GradSink& sink, const Tensor& dy) {
+                       const Tensor kv = kept();
+                       Tensor dk = backend.empty_like(kv), ds = backend.empty_like(sv);
+                       backend.scale_groups_backward(kv, sv, numerator, epsilon, dy, dk, ds);
+                       sink.give(0, dk);
+                       sink.give(1, ds);
+                     });
+  if (k.remake && y.tracked()) y.remake = [scaled, kept = Kept(k)] { return scaled(kept()); };
+  return y;
 }
 
 }  // namespace gsnet::ops

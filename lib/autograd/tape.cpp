@@ -84,15 +84,15 @@ void GradSink::give(int i, Tensor gradient) {
   kept = std::move(sum);
 }
 
-void Tape::backward(const Var& loss) {
+void Tape::backward(const Var& loss, const OnGradient& complete) {
   GSNET_CHECK(loss.value.numel() == 1,
               fmt::format("[backward] starts at a loss of one element, got {}", to_string(loss.shape())));
   Tensor one = backend_.empty_like(loss.value);
   backend_.fill(1, one);
-  backward(loss, std::move(one));
+  backward(loss, std::move(one), complete);
 }
 
-void Tape::backward(const Var& output, Tensor gradient) {
+void Tape::backward(const Var& output, Tensor gradient, const OnGradient& complete) {
   GSNET_CHECK(output.tracked(), "[backward] the output depends on nothing that wants a gradient");
   grads_.assign(nodes_.size(), Tensor());
   grads_[static_cast<size_t>(output.id)] = std::move(gradient);
@@ -108,6 +108,7 @@ void Tape::backward(const Var& output, Tensor gradient) {
         parameter->grad = grads_[i];
       }
       grads_[i] = {};
+      if (complete) complete(*parameter);
       continue;
     }
     GSNET_CHECK(nodes_[i].vjp != nullptr, "[backward] the tape was replayed before");

@@ -24,9 +24,22 @@ struct Var {
   Tensor value;
   Tape* tape = nullptr;
   int32_t id = -1;
+  /// Where that is cheap and memory matters: makes the value again, bit for bit. See Kept.
+  std::function<Tensor()> remake = {};
 
   const Shape& shape() const { return value.shape(); }
   bool tracked() const { return id >= 0; }
+};
+
+/// What a vjp keeps of an input: its value, or the way to make it again.
+class Kept {
+ public:
+  explicit Kept(const Var& of) : value_(of.remake ? Tensor() : of.value), remake_(of.remake) {}
+  Tensor operator()() const { return remake_ ? remake_() : value_; }
+
+ private:
+  Tensor value_;
+  std::function<Tensor()> remake_;
 };
 
 /// Where a vjp hands its results.
@@ -92,11 +105,14 @@ class Tape {
     return record(op, std::move(y), std::span(inputs.begin(), inputs.size()), std::move(vjp));
   }
 
+  using OnGradient = std::function<void(Parameter&)>;
+
   /// d(loss): replays from `loss`, a tensor of one element, to the leaves. Gradients add to parameter.grad where there
-  /// is one already. The tape is spent afterwards, but for grad().
-  void backward(const Var& loss);
+  /// is one already; `complete` hears of each when nothing on this tape will add to it or read its parameter any more.
+  /// The tape is spent afterwards, but for grad().
+  void backward(const Var& loss, const OnGradient& complete = {});
   /// The same from any output with a given gradient.
-  void backward(const Var& output, Tensor gradient);
+  void backward(const Var& output, Tensor gradient, const OnGradient& complete = {});
   /// Gradient of a leaf made by input(…, true); empty when the output does not depend on it.
   Tensor grad(const Var& leaf) const;
 

@@ -111,35 +111,52 @@ Optimiser::Optimiser(Backend& backend, const OptimiserSpec& spec, std::vector<Na
       slot.second = backend.empty_like(slot.first);
       backend.fill(0, slot.second);
     }
+    if (!is_paired(slot.named.parameter)) slot_of_.emplace(slot.named.parameter, slots_.size());
     slots_.push_back(std::move(slot));
   }
 }
 
 void Optimiser::step(double factor) {
+  begin(factor);
+  finish();
+}
+
+void Optimiser::begin(double factor) {
   ++steps_;
+  rate_ = spec_.rate * factor;
+}
+
+void Optimiser::update(Parameter& parameter) {
+  const auto found = slot_of_.find(&parameter);
+  if (found != slot_of_.end()) update(slots_[found->second]);
+}
+
+void Optimiser::finish() {
   for (PairSlot& slot : pairs_) {
     if (!slot.pair.a->grad || !slot.pair.b->grad) continue;
     if (spec_.kind == OptimiserKind::sgd) {
       correct(slot.pair);
     } else {
-      step_pair(slot, spec_.rate * factor);
+      step_pair(slot, rate_);
     }
   }
-  for (Slot& slot : slots_) {
-    Parameter& parameter = *slot.named.parameter;
-    if (!parameter.grad) continue;
-    const double rate = spec_.rate * factor * (parameter.scale_invariant ? spec_.kernel_rate_factor : 1);
-    const double decay = parameter.decay ? spec_.weight_decay : 0;
-    if (spec_.kind == OptimiserKind::sgd) {
-      const SgdSpec sgd{rate, spec_.momentum, decay, spec_.nesterov};
-      backend_.sgd_step(sgd, parameter.grad, parameter.value, slot.first);
-    } else {
-      const AdamWSpec adamw{rate, spec_.beta1, spec_.beta2, spec_.epsilon, decay, steps_};
-      backend_.adamw_step(adamw, parameter.grad, parameter.value, slot.first, slot.second);
-    }
-    parameter.grad = {};
-    parameter.changed();
+  for (Slot& slot : slots_) update(slot);
+}
+
+void Optimiser::update(Slot& slot) {
+  Parameter& parameter = *slot.named.parameter;
+  if (!parameter.grad) return;
+  const double rate = rate_ * (parameter.scale_invariant ? spec_.kernel_rate_factor : 1);
+  const double decay = parameter.decay ? spec_.weight_decay : 0;
+  if (spec_.kind == OptimiserKind::sgd) {
+    const SgdSpec sgd{rate, spec_.momentum, decay, spec_.nesterov};
+    backend_.sgd_step(sgd, parameter.grad, parameter.value, slot.first);
+  } else {
+    const AdamWSpec adamw{rate, spec_.beta1, spec_.beta2, spec_.epsilon, decay, steps_};
+    backend_.adamw_step(adamw, parameter.grad, parameter.value, slot.first, slot.second);
   }
+  parameter.grad = {};
+  parameter.changed();
 }
 
 void Optimiser::correct(const LowRankPair& pair) {

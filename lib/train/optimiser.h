@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "layers/graph.h"
@@ -36,6 +37,11 @@ class Optimiser {
 
   /// One step at rate * factor for every trainable parameter with a gradient; gradients are dropped afterwards.
   void step(double factor);
+  /// The same in parts, so that gradients can go as soon as they are complete: begin, update what is ready, finish.
+  void begin(double factor);
+  /// Only parameters that are stepped on their own, not LoRA-Pro's pairs; others wait for finish().
+  void update(Parameter& parameter);
+  void finish();
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
   /// Moments by name ("level1.conv0.kernel/momentum", …): what resuming needs besides steps().
@@ -52,6 +58,7 @@ class Optimiser {
     Tensor first, second;  // of AdamW: moments of the weight's gradient, (groups m, n)
   };
 
+  void update(Slot& slot);
   /// Puts LoRA-Pro's steps in the place of the gradients.
   void correct(const LowRankPair& pair);
   /// One step of AdamW on a pair; the gradients are dropped.
@@ -61,7 +68,9 @@ class Optimiser {
   OptimiserSpec spec_;
   std::vector<Slot> slots_;
   std::vector<PairSlot> pairs_;
+  std::unordered_map<const Parameter*, size_t> slot_of_;  // of those that no pair has
   int64_t steps_ = 0;
+  double rate_ = 0;  // of the step that is under way
 };
 
 }  // namespace gsnet

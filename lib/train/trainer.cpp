@@ -28,8 +28,11 @@ StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
   const Tensor value = with_dtype(backend.download(loss.value), DType::f64);
   StepResult result{value.data<double>()[0], images.shape()[0], count_correct(backend.download(scores), columns)};
   if (!std::isfinite(result.loss)) explain(on_machine, result.loss);
-  tape.backward(loss);
-  optimiser_.step(schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps));
+  optimiser_.begin(schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps));
+  // Segments have tapes of their own: no tape knows then that a gradient is complete.
+  const bool early = spec_.segments == 0;
+  tape.backward(loss, early ? [this](Parameter& parameter) { optimiser_.update(parameter); } : Tape::OnGradient());
+  optimiser_.finish();
   return result;
 }
 

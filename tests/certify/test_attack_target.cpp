@@ -49,7 +49,7 @@ TEST_CASE("gradients to pixels agree with differences, and record nothing of the
 TEST_CASE("a frozen tape records inputs, not parameters, and uses the weights that evaluation keeps",
           "[attack][tape]") {
   const auto backend = make_backend({"reference", 1});
-  Weight weight = make_skew_weight(*backend, RandomKey(1), 1, {4, 4, 3, 3}, ScaleKind::gram, 2);
+  Weight weight = make_skew_weight(*backend, RandomKey(1), 1, {4, 4, 3, 3}, ScaleKind::gram, 2, false);
   Tape evaluation(*backend, {}), frozen(*backend, {.record = true, .frozen = true}), open(*backend, {.record = true});
   const Var kept = weight.use(evaluation), used = weight.use(frozen), tracked = weight.use(open);
   CHECK(used.value.shares_storage_with(kept.value));

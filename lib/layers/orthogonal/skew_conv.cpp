@@ -111,7 +111,8 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
   fast_evaluate_series_ = evaluate_series_;
   fast_evaluate_series_.products = SeriesProducts::fast;
   kernel_ = make_skew_weight(backend_, context.key.with(0), spec.groups,
-                             {inner_, inner_ / spec.groups, spec.kernel, spec.kernel}, spec.scale, spec.norm);
+                             {inner_, inner_ / spec.groups, spec.kernel, spec.kernel}, spec.scale, spec.norm,
+                             spec.save == SeriesSave::input);
   if (spec.bias) {
     const double range = 1 / std::sqrt(static_cast<double>(spec.out_channels));
     bias_.value = draw_tensor(backend_, context.key.with(1), {spec.out_channels},

@@ -6,7 +6,7 @@
 
 namespace gsnet {
 
-Var SkewPart::apply(Tape&, const Var& w) { return ops::skew(w, groups_); }
+Var SkewPart::apply(Tape&, const Var& w) { return ops::skew(w, groups_, remade_); }
 
 Var GramScale::apply(Tape&, const Var& k) { return ops::scale_groups(k, ops::gram_norm(k, groups_), norm_, 1e-12); }
 
@@ -67,13 +67,13 @@ void FourFormsScale::visit(const std::string& path, Visitor& visitor) {
 }
 
 Weight make_skew_weight(Backend& backend, RandomKey key, int64_t groups, const Shape& kernel, ScaleKind scale,
-                        double norm) {
+                        double norm, bool remade) {
   Weight weight;
   const double deviation = 1 / std::sqrt(static_cast<double>(kernel[1]));
   weight.stored.value =
       draw_tensor(backend, key.with(0), kernel, [&](Random& random) { return deviation * random.normal(); });
   weight.stored.scale_invariant = true;
-  weight.push(std::make_unique<SkewPart>(groups));
+  weight.push(std::make_unique<SkewPart>(groups, remade));
   if (scale == ScaleKind::gram) {
     weight.push(std::make_unique<GramScale>(groups, norm));
   } else {

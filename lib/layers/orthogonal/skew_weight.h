@@ -17,14 +17,15 @@ enum class ScaleKind : uint8_t {
                ///< only if its power iteration has converged
 };
 
-/// (w - T w) / 2 in groups.
+/// (w - T w) / 2 in groups. `remade`: the backward pass makes it, and what is scaled of it, again.
 class SkewPart final : public Parametrisation {
  public:
-  explicit SkewPart(int64_t groups) : groups_(groups) {}
+  SkewPart(int64_t groups, bool remade) : groups_(groups), remade_(remade) {}
   Var apply(Tape& tape, const Var& w) override;
 
  private:
   int64_t groups_;
+  bool remade_;
 };
 
 /// k * norm / gram_norm(k), a group at a time.
@@ -56,7 +57,7 @@ class FourFormsScale final : public Parametrisation {
 
 /// A kernel (groups m, m, height, width) with N(0, 1/m) entries, its skew part scaled to `norm`.
 Weight make_skew_weight(Backend& backend, RandomKey key, int64_t groups, const Shape& kernel, ScaleKind scale,
-                        double norm);
+                        double norm, bool remade);
 
 /// Fills a new parameter on the machine by value(random) in memory order.
 template <class Draw>
