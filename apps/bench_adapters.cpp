@@ -28,17 +28,16 @@ struct Contestant {
   double seconds = std::numeric_limits<double>::infinity();
 };
 
-/// "full", a kind with settings, or a recipe.
 AdaptRecipe parse_adapter(const std::string& text) {
   if (text.ends_with(".toml")) {
     const Recipe recipe = read_recipe(text, {});
-    GSNET_CHECK(recipe.adapt.has_value(), fmt::format("{}: has no [adapter]", text));
+    GSNET_CHECK(recipe.adapt && recipe.adapt->method != "head", fmt::format("{}: has no [adapter] to time", text));
     return *recipe.adapt;
   }
   AdaptRecipe adapt;
   const size_t colon = text.find(':');
   adapt.method = text.substr(0, colon);
-  if (adapt.method == "full") return adapt;
+  if (text == "full") return adapt;
   std::vector<std::string> settings = {"kind=" + adapt.method};
   if (colon != std::string::npos) {
     for (const std::string& part : split_list(text.substr(colon + 1))) settings.push_back(part);

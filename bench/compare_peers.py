@@ -3,9 +3,10 @@
 
     bench/compare_peers.py --gsnet build/release/gsnet --python venv/bin/python [--depth 5] [--conv gs4] [--batch 128]
 
-Two rows: the reference code's function exactly (Taylor 5 and 12, four bilinear forms, orthogonal last layer, minimum
-first), and gsnet's own defaults (sound norm, Chebyshev, every group used, normalised last layer). bench/peers/README.md
-says how to install the peer; the best of several rounds counts for both sides.
+Three rows: the reference code's function exactly (Taylor 5 and 12, four bilinear forms, orthogonal last layer, minimum
+first), gsnet's own defaults (sound norm, Chebyshev, every group used, normalised last layer), and these for least memory.
+Training and evaluation are processes of their own, and memory is the training one's. bench/peers/README.md says how to
+install the peer; the best of several rounds counts for both sides.
 """
 import argparse
 import json
@@ -24,8 +25,11 @@ REFERENCE = ["fit=head", "scale=four_forms", "order=min_first", "head=orthogonal
              "eval_series=taylor", "eval_degree=12"]
 
 
-def gsnet(options, settings):
-    command = [options.gsnet, "bench", "--json", "--batch", str(options.batch), "--threads", str(options.threads),
+ROWS = {"gsnet, same function": REFERENCE, "gsnet, defaults": [], "gsnet, least memory": ["save=input"]}
+
+
+def gsnet(options, mode, settings):
+    command = [options.gsnet, "bench", "--only", mode, "--json", "--batch", str(options.batch), "--threads", str(options.threads),
                "--seconds", str(options.seconds)]
     for setting in settings + [f"depth={options.depth}", f"width={options.width}"]:
         command += ["--set", setting]
@@ -51,14 +55,14 @@ def main():
     parser.add_argument("--seconds", type=float, default=8)
     options = parser.parse_args()
 
-    rows = {"PyTorch": [], "gsnet, same function": [], "gsnet, defaults": []}
+    rows = {name: [] for name in ("PyTorch", *ROWS)}
     for _ in range(options.rounds):
         train, evaluate = peer(options, "train"), peer(options, "eval")
         rows["PyTorch"].append((train["images_per_s"], evaluate["images_per_s"], train["peak_rss_mb"]))
-        for name, settings in (("gsnet, same function", REFERENCE), ("gsnet, defaults", [])):
-            found = gsnet(options, CONVS[options.conv] + settings)
-            rows[name].append((found["train_images_per_second"], found["eval_images_per_second"],
-                               found["peak_process_bytes"] * 1e-6))
+        for name, settings in ROWS.items():
+            train, evaluate = (gsnet(options, mode, CONVS[options.conv] + settings) for mode in ("train", "eval"))
+            rows[name].append((train["train_images_per_second"], evaluate["eval_images_per_second"],
+                               train["peak_process_bytes"] * 1e-6))
     print(f"LipConvNet-{options.depth}, {options.conv}, width {options.width}, batch {options.batch}, {options.threads} threads, "
           f"{options.variant}; best of {options.rounds} rounds in turns")
     print(f"{'':24}{'train img/s':>12}{'ratio':>7}{'eval img/s':>12}{'ratio':>7}{'peak MB':>9}")

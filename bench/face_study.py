@@ -28,7 +28,7 @@ MOST_LOST = 0.002  # of clean accuracy on the validation folds
 
 RATES = {
     "full": [1e-4, 3e-4, 1e-3],
-    "lora": [3e-3, 1e-2, 3e-2],
+    "lora": [1e-2, 3e-2, 1e-1],
     "boft": [1e-3, 3e-3, 1e-2],
     "oft": [1e-3, 3e-3, 1e-2],
     "gsoft": [1e-3, 3e-3, 1e-2],
@@ -136,7 +136,7 @@ def chosen_rate(tried):
 
 
 def step_costs(arguments, methods):
-    """Seconds of a training step on all cores and peak MB of its tensors."""
+    """Seconds of a training step on all cores, and peak MB of its tensors beyond weights and moments."""
     command = [arguments.gsnet, "bench", "--network", "mobilefacenet", "--batch", "64", "--json"]
     for method in methods:
         command += ["--adapter", RECIPES / f"{method}.toml"]
@@ -178,7 +178,7 @@ def main():
     people = write_people(arguments)
     names = SHIFTS + ["clean"]
     header = (["method", "rate"] + [f"TAR@{FAR}, {name}" for name in names] + [f"accuracy, {name}" for name in names] +
-              ["free numbers", "file, kB", "s a step", "tensors at most, MB"])
+              ["free numbers", "file, kB", "s a step", "MB of a step, beyond weights and moments"])
     print_row(header)
     print("|" + "---|" * len(header), flush=True)
     print_row(["none", ""] + cells([verified(arguments, arguments.model, arguments.out / "base.json")]) + ["0", "", "", ""])

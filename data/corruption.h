@@ -48,7 +48,7 @@ CorruptionSpec parse_corruption(std::string_view text, uint64_t seed = 0);
 
 /// The same pictures and labels, corrupted as they are read. Picture i depends on (seed, kind, severity, i) and on
 /// picture i of `clean`; severities of one seed share their random numbers, so that they differ by severity alone.
-/// Thread-safe. Throws Error for a severity or a picture that cannot be, and for jpeg in a build without OpenCV.
+/// Thread-safe. Throws Error for a severity or a picture that cannot be, and for jpeg without a picture library.
 std::shared_ptr<const Dataset> corrupted(std::shared_ptr<const Dataset> clean, const CorruptionSpec& spec);
 
 /// Picture i is picture i of one of these sets, drawn from (seed, i) with equal chances: a mixture of conditions.

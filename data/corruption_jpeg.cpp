@@ -18,7 +18,7 @@ constexpr const char* kName = "corruption jpeg";
 Picture decoded_again(const Picture& picture, int quality) {
   const PictureLibrary& library = picture_library(kName);
   try {
-    return library.decode(library.jpeg(picture, quality), picture.shape.channels);
+    return library.decode(library.jpeg(picture, quality), picture.shape.channels, 0).picture;
   } catch (const std::runtime_error& failure) {
     throw Error(fmt::format("{}: {}", kName, failure.what()));
   }

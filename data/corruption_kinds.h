@@ -32,7 +32,7 @@ void distant(Pixels& picture, size_t severity, Random& random);
 void occlusion(Pixels& picture, size_t severity, Random& random);
 void brightness(Pixels& picture, size_t severity, Random& random);
 void contrast(Pixels& picture, size_t severity, Random& random);
-/// Throws Error in a build without OpenCV.
+/// Throws Error without a picture library.
 void jpeg(Pixels& picture, size_t severity, Random& random);
 
 /// Throws Error where jpeg() would, for pictures of this shape.

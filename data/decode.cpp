@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <stdexcept>
+#include <utility>
 
 #include "core/error.h"
 #include "data/picture_library.h"
@@ -18,10 +19,10 @@ bool has_jpeg_end(std::span<const uint8_t> encoded) {
   return false;
 }
 
-void check_decoded(const Picture& picture, const PictureExtent& announced, size_t bytes, const std::string& name) {
-  GSNET_CHECK(!picture.pixels.empty(), fmt::format("{}: damaged or cut short, {} bytes announce {} x {} pixels", name,
-                                                   bytes, announced.height, announced.width));
-  const auto& [channels, height, width] = picture.shape;
+void check_decoded(const Decoded& decoded, const PictureExtent& announced, size_t bytes, const std::string& name) {
+  GSNET_CHECK(!decoded.picture.pixels.empty(), fmt::format("{}: damaged or cut short, {} bytes announce {} x {} pixels",
+                                                           name, bytes, announced.height, announced.width));
+  const auto& [height, width] = decoded.extent;
   const bool upright = height == announced.height && width == announced.width;
   const bool turned = height == announced.width && width == announced.height;
   GSNET_CHECK(upright || turned, fmt::format("{}: decoded to {} x {} pixels, the header announces {} x {}", name,
@@ -38,9 +39,9 @@ Picture decode_picture(std::span<const uint8_t> encoded, const std::string& name
               fmt::format("{}: the JPEG data is cut short, no end marker in {} bytes", name, encoded.size()));
   const PictureLibrary& library = picture_library(name);
   try {
-    Picture picture = library.decode(encoded, 3);
-    check_decoded(picture, announced, encoded.size(), name);
-    return side > 0 ? library.square(picture, side) : picture;
+    Decoded decoded = library.decode(encoded, 3, side);
+    check_decoded(decoded, announced, encoded.size(), name);
+    return std::move(decoded.picture);
   } catch (const Error&) {
     throw;
   } catch (const std::runtime_error& failure) {

@@ -12,16 +12,20 @@
 
 namespace gsnet::data {
 
+struct Decoded {
+  PictureExtent extent;  ///< of the whole picture
+  Picture picture;
+};
+
 /// Failures of OpenCV are std::runtime_error: Error would have to be known to both sides.
 class PictureLibrary {
  public:
   virtual ~PictureLibrary() = default;
 
-  /// To one channel or three (RGB), upright as EXIF says; no pixels where it cannot be decoded.
-  virtual Picture decode(std::span<const uint8_t> encoded, int channels) const = 0;
+  /// To one channel or three (RGB), upright as EXIF says; no pixels where it cannot be decoded. With side > 0, the
+  /// largest square in the middle scaled to that side: averaged where it shrinks, linear where it grows.
+  virtual Decoded decode(std::span<const uint8_t> encoded, int channels, int side) const = 0;
   virtual std::vector<uint8_t> jpeg(const Picture& picture, int quality) const = 0;
-  /// The largest square in the middle, scaled to that side: averaged where it shrinks, linear where it grows.
-  virtual Picture square(const Picture& picture, int side) const = 0;
   /// Each point p of the picture comes to similarity(p): bilinear, black beyond the picture.
   virtual Picture warped(const Picture& picture, const Similarity& similarity, int side) const = 0;
 };

@@ -48,7 +48,7 @@ struct FoundPictures {
   std::vector<std::string> paths;
 };
 /// Every picture below a folder, or in a tar archive (held in memory, encoded). Throws Error for what cannot be read,
-/// and in a build without OpenCV.
+/// and without a picture library.
 FoundPictures find_folder_pictures(const std::filesystem::path& folder);
 FoundPictures find_tar_pictures(const std::filesystem::path& archive);
 /// Of either.

@@ -21,8 +21,17 @@ Picture blank(int channels, int height, int width) {
   return picture;
 }
 
+cv::Mat square(const cv::Mat& picture, int side) {
+  const int edge = std::min(picture.rows, picture.cols);
+  const cv::Mat middle = picture(cv::Rect((picture.cols - edge) / 2, (picture.rows - edge) / 2, edge, edge));
+  if (edge == side) return middle;
+  cv::Mat scaled;
+  cv::resize(middle, scaled, cv::Size(side, side), 0, 0, edge > side ? cv::INTER_AREA : cv::INTER_LINEAR);
+  return scaled;
+}
+
 template <class Body>
-auto guarded(Body&& body) {
+auto guarded(const Body& body) {
   try {
     return body();
   } catch (const cv::Exception& failure) {
@@ -32,43 +41,33 @@ auto guarded(Body&& body) {
 
 class OpenCv final : public PictureLibrary {
  public:
-  Picture decode(std::span<const uint8_t> encoded, int channels) const override {
-    return guarded([&]() -> Picture {
+  Decoded decode(std::span<const uint8_t> encoded, int channels, int side) const override {
+    return guarded([&]() -> Decoded {
       const cv::Mat bytes(1, static_cast<int>(encoded.size()), CV_8UC1, const_cast<uint8_t*>(encoded.data()));
-      const cv::Mat decoded = cv::imdecode(bytes, channels == 1 ? cv::IMREAD_GRAYSCALE : cv::IMREAD_COLOR);
-      if (decoded.empty() || decoded.type() != CV_8UC(channels)) return {};
-      Picture picture = blank(channels, decoded.rows, decoded.cols);
-      cv::Mat to = view_of(picture);
+      const cv::Mat whole = cv::imdecode(bytes, channels == 1 ? cv::IMREAD_GRAYSCALE : cv::IMREAD_COLOR);
+      if (whole.empty() || whole.type() != CV_8UC(channels)) return {};
+      const cv::Mat cut = side > 0 ? square(whole, side) : whole;
+      Decoded decoded{{whole.rows, whole.cols}, blank(channels, cut.rows, cut.cols)};
+      cv::Mat to = view_of(decoded.picture);
       if (channels == 1)
-        decoded.copyTo(to);
+        cut.copyTo(to);
       else
-        cv::cvtColor(decoded, to, cv::COLOR_BGR2RGB);
-      return picture;
+        cv::cvtColor(cut, to, cv::COLOR_BGR2RGB);
+      return decoded;
     });
   }
 
   std::vector<uint8_t> jpeg(const Picture& picture, int quality) const override {
     return guarded([&] {
       cv::Mat pixels = view_of(picture);
-      if (picture.shape.channels == 3) cv::cvtColor(view_of(picture), pixels = cv::Mat(), cv::COLOR_RGB2BGR);
+      if (picture.shape.channels == 3) {
+        cv::Mat turned;
+        cv::cvtColor(pixels, turned, cv::COLOR_RGB2BGR);
+        pixels = turned;
+      }
       std::vector<uint8_t> file;
       cv::imencode(".jpg", pixels, file, {cv::IMWRITE_JPEG_QUALITY, quality});
       return file;
-    });
-  }
-
-  Picture square(const Picture& picture, int side) const override {
-    return guarded([&] {
-      const auto& [channels, height, width] = picture.shape;
-      const int edge = std::min(height, width);
-      const cv::Mat middle = view_of(picture)(cv::Rect((width - edge) / 2, (height - edge) / 2, edge, edge));
-      Picture scaled = blank(channels, side, side);
-      cv::Mat to = view_of(scaled);
-      if (edge == side)
-        middle.copyTo(to);
-      else
-        cv::resize(middle, to, to.size(), 0, 0, edge > side ? cv::INTER_AREA : cv::INTER_LINEAR);
-      return scaled;
     });
   }
 

@@ -1,6 +1,8 @@
 // Adapters that add a product of two thin matrices: LoRA, DoRA.
 #pragma once
 
+#include <vector>
+
 #include "adapters/link.h"
 
 namespace gsnet {

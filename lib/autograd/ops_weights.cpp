@@ -124,7 +124,7 @@ Var scale_groups(const Var& k, const Var& s, double numerator, double epsilon) {
                        sink.give(0, dk);
                        sink.give(1, ds);
                      });
-  if (k.remake && y.tracked()) y.remake = [scaled, kept = Kept(k)] { return scaled(kept()); };
+  if (k.remake) y.remake = [scaled, kept = Kept(k)] { return scaled(kept()); };
   return y;
 }
 

@@ -108,7 +108,10 @@ void Tape::backward(const Var& output, Tensor gradient, const OnGradient& comple
         parameter->grad = grads_[i];
       }
       grads_[i] = {};
-      if (complete) complete(*parameter);
+      if (complete) {
+        complete(*parameter);
+        lap("update", true);
+      }
       continue;
     }
     GSNET_CHECK(nodes_[i].vjp != nullptr, "[backward] the tape was replayed before");

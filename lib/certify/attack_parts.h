@@ -1,6 +1,8 @@
 // What the attacks share.
 #pragma once
 
+#include <vector>
+
 #include "certify/attack.h"
 #include "certify/attack_ball.h"
 #include "certify/attack_loss.h"

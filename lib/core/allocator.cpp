@@ -13,7 +13,7 @@ namespace {
 /// Address space costs nothing until it is touched; the system refuses what it could never hold.
 class HostAllocator final : public CachingAllocator {
  public:
-  HostAllocator() : CachingAllocator(kCacheLine) {}
+  HostAllocator() : CachingAllocator(kCacheLine, kGuard) {}
   HostAllocator(const HostAllocator&) = delete;
   HostAllocator& operator=(const HostAllocator&) = delete;
   ~HostAllocator() override { free_cached(); }
@@ -29,16 +29,17 @@ class HostAllocator final : public CachingAllocator {
     opened(segment, bytes);
     munmap(segment, bytes);
   }
-  void opened([[maybe_unused]] void* start, [[maybe_unused]] size_t bytes) noexcept override {
-    ASAN_UNPOISON_MEMORY_REGION(start, bytes);
-  }
-  void closed([[maybe_unused]] void* start, [[maybe_unused]] size_t bytes) noexcept override {
-    ASAN_POISON_MEMORY_REGION(start, bytes);
-  }
+  void opened(void* start, size_t bytes) noexcept override { ASAN_UNPOISON_MEMORY_REGION(start, bytes); }
+  void closed(void* start, size_t bytes) noexcept override { ASAN_POISON_MEMORY_REGION(start, bytes); }
   std::string_view kind() const override { return "host"; }
 
  private:
-  static constexpr size_t kCacheLine = 64, kSegment = size_t{1} << 30;
+  static constexpr size_t kCacheLine = 64;
+#if defined(__SANITIZE_ADDRESS__)
+  static constexpr size_t kGuard = kCacheLine, kSegment = size_t{64} << 20;
+#else
+  static constexpr size_t kGuard = 0, kSegment = size_t{1} << 30;
+#endif
 };
 
 }  // namespace

@@ -4,10 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <mutex>
-#include <vector>
 
 #include "core/device.h"
 
@@ -32,7 +29,7 @@ class Allocator {
   virtual MemoryStats stats() const = 0;
   /// Forgets the peak: it counts anew from what is active now.
   virtual void reset_peak() = 0;
-  /// Gives cached blocks back to the system.
+  /// Gives segments that are wholly free back to the system.
   virtual void trim() = 0;
 };
 

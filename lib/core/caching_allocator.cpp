@@ -14,30 +14,40 @@ bool CachingAllocator::Smaller::operator()(const Block* a, const Block* b) const
 }
 
 CachingAllocator::Block* CachingAllocator::free_block(size_t size) const {
-  Block least{.start = nullptr, .size = size, .segment = nullptr, .place = {}};
-  const auto found = free_.lower_bound(&least);
-  return found == free_.end() ? nullptr : *found;
+  Block least{.start = nullptr, .size = size, .segment = nullptr, .small = is_small(size), .place = {}};
+  const FreeBlocks& blocks = free_[least.small ? 1 : 0];
+  const auto found = blocks.lower_bound(&least);
+  return found == blocks.end() ? nullptr : *found;
 }
 
+CachingAllocator::Block& CachingAllocator::add_free(std::byte* start, size_t size, std::byte* segment, bool small) {
+  Block& block = blocks_.try_emplace(start, Block{start, size, segment, small, {}}).first->second;
+  free_like(block).insert(&block);
+  return block;
+}
+
+/// Tries less and less, down to what is needed.
 CachingAllocator::Block* CachingAllocator::grow(size_t size, size_t segment_size) {
   auto* start = static_cast<std::byte*>(obtain(segment_size));
-  if (start == nullptr) return segment_size > size ? grow(size, size) : nullptr;
-  Block& block = blocks_.try_emplace(start, Block{start, segment_size, start, {}}).first->second;
-  segments_.try_emplace(start, Segment{segment_size});
-  free_.insert(&block);
-  return &block;
+  if (start == nullptr) return segment_size > size ? grow(size, std::max(size, segment_size / 2)) : nullptr;
+  closed(start, segment_size);
+  try {
+    segments_.try_emplace(start, Segment{segment_size});
+    return &add_free(start, segment_size, start, is_small(size));
+  } catch (...) {
+    segments_.erase(start);
+    give_back(start, segment_size);
+    throw;
+  }
 }
 
 /// Leaves `size` bytes in a free block; the rest becomes one of its own.
 void CachingAllocator::split(Block& block, size_t size) {
-  const size_t rest = block.size - size;
-  if (rest == 0) return;
-  Block& behind =
-      blocks_.try_emplace(block.start + size, Block{block.start + size, rest, block.segment, {}}).first->second;
-  auto place = free_.extract(&block);
+  if (block.size == size) return;
+  add_free(block.start + size, block.size - size, block.segment, block.small);
+  auto place = free_like(block).extract(&block);
   block.size = size;
-  free_.insert(std::move(place));
-  free_.insert(&behind);
+  free_like(block).insert(std::move(place));
 }
 
 /// Two free blocks, neither of them in free_.
@@ -49,7 +59,7 @@ void CachingAllocator::join(std::map<std::byte*, Block>::iterator left,
 
 void* CachingAllocator::allocate(size_t bytes) {
   GSNET_CHECK(bytes < (size_t{1} << 46), fmt::format("[allocate] {} bytes is more than any machine has", bytes));
-  const size_t size = (std::max(bytes, size_t{1}) + alignment_ - 1) / alignment_ * alignment_;
+  const size_t size = (std::max(bytes, size_t{1}) + guard_ + alignment_ - 1) / alignment_ * alignment_;
   const std::lock_guard lock(mutex_);
   Block* block = free_block(size);
   if (block == nullptr) block = grow(size, segment_bytes(size));
@@ -61,7 +71,7 @@ void* CachingAllocator::allocate(size_t bytes) {
                                               kind(), size, stats_.active_bytes, cached));
   }
   split(*block, size);
-  block->place = free_.extract(block);
+  block->place = free_like(*block).extract(block);
   Segment& segment = segments_.find(block->segment)->second;
   const size_t used = std::max(segment.used, static_cast<size_t>(block->start - block->segment) + size);
   stats_.cached_bytes += static_cast<int64_t>(used - segment.used) - static_cast<int64_t>(size);
@@ -84,16 +94,16 @@ void CachingAllocator::release(void* start, size_t /*bytes*/) noexcept {
     return other != blocks_.end() && other->second.is_free() && other->second.segment == block->second.segment;
   };
   if (const auto right = std::next(block); joins(right)) {
-    free_.erase(&right->second);
+    free_like(right->second).erase(&right->second);
     join(block, right);
   }
   if (const auto left = block == blocks_.begin() ? blocks_.end() : std::prev(block); joins(left)) {
-    free_.erase(&left->second);
+    free_like(left->second).erase(&left->second);
     join(left, block);
     block = left;
   }
   place.value() = &block->second;
-  free_.insert(std::move(place));
+  free_like(block->second).insert(std::move(place));
 }
 
 MemoryStats CachingAllocator::stats() const {
@@ -118,7 +128,7 @@ void CachingAllocator::free_cached() noexcept {
       ++segment;
       continue;
     }
-    free_.erase(&block->second);
+    free_like(block->second).erase(&block->second);
     blocks_.erase(block);
     stats_.cached_bytes -= static_cast<int64_t>(segment->second.used);
     give_back(segment->first, segment->second.size);

@@ -1,6 +1,7 @@
 // Blocks cut out of large segments and joined again when they are released: what the allocators of all machines share.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <map>
 #include <mutex>
@@ -11,9 +12,8 @@
 
 namespace gsnet {
 
-/// The smallest free block that is large enough serves, and is split; neighbours that are free are one block. So
-/// tensors of all sizes share the same memory, and a step holds little more than the tensors that live at its peak.
-/// Thread-safe.
+/// The smallest free block that is large enough serves, and is split; free neighbours of a segment are one block. So
+/// tensors of all sizes share memory, and a step holds little more than the tensors that live at its peak. Thread-safe.
 class CachingAllocator : public Allocator {
  public:
   void* allocate(size_t bytes) final;
@@ -23,11 +23,14 @@ class CachingAllocator : public Allocator {
   void trim() final;
 
  protected:
-  /// Blocks begin at multiples of `alignment`, a power of two.
-  explicit CachingAllocator(size_t alignment) : alignment_(alignment) {}
+  /// Blocks begin at multiples of `alignment`, a power of two, and have `guard` bytes behind them that are never
+  /// opened.
+  explicit CachingAllocator(size_t alignment, size_t guard = 0) : alignment_(alignment), guard_(guard) {}
 
   /// How much to obtain for a block of `bytes` for which there is no room: at least that.
   virtual size_t segment_bytes(size_t bytes) const = 0;
+  /// Whether a block of `bytes` shares segments with small ones only, lest it pin a large one down.
+  virtual bool is_small(size_t /*bytes*/) const { return false; }
   /// A new segment, aligned, or null when there is not as much memory left.
   virtual void* obtain(size_t bytes) = 0;
   virtual void give_back(void* segment, size_t bytes) noexcept = 0;
@@ -51,6 +54,7 @@ class CachingAllocator : public Allocator {
     std::byte* start;
     size_t size;
     std::byte* segment;
+    bool small;
     FreeBlocks::node_type place;  // among the free ones, kept while it is in use: releasing needs no memory
     bool is_free() const { return place.empty(); }
   };
@@ -59,16 +63,18 @@ class CachingAllocator : public Allocator {
     size_t used = 0;  // from its start: what has ever been handed out
   };
 
+  FreeBlocks& free_like(const Block& block) { return free_[block.small ? 1 : 0]; }
   Block* free_block(size_t size) const;
   Block* grow(size_t size, size_t segment_size);
+  Block& add_free(std::byte* start, size_t size, std::byte* segment, bool small);
   void split(Block& block, size_t size);
   void join(std::map<std::byte*, Block>::iterator left, std::map<std::byte*, Block>::iterator right) noexcept;
 
-  const size_t alignment_;
+  const size_t alignment_, guard_;
   mutable std::mutex mutex_;
   std::map<std::byte*, Segment> segments_;
   std::map<std::byte*, Block> blocks_;
-  FreeBlocks free_;
+  std::array<FreeBlocks, 2> free_;  // large, small
   MemoryStats stats_;
 };
 

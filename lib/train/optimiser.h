@@ -39,7 +39,7 @@ class Optimiser {
   void step(double factor);
   /// The same in parts, so that gradients can go as soon as they are complete: begin, update what is ready, finish.
   void begin(double factor);
-  /// Only parameters that are stepped on their own, not LoRA-Pro's pairs; others wait for finish().
+  /// LoRA-Pro's pairs wait for finish().
   void update(Parameter& parameter);
   void finish();
   int64_t steps() const { return steps_; }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "layers/model.h"
 #include "train/objective.h"
@@ -31,7 +32,8 @@ class Trainer {
   Trainer(Graph& graph, const TrainSpec& spec, std::shared_ptr<Objective> objective = nullptr);
 
   /// One step on host tensors: images (N, C, H, W) channels-last normalised, labels (N) i32. Throws Error naming the
-  /// step and the first layer whose output is not finite (or the loss); nothing has been updated then.
+  /// step and the first layer whose output is not finite (or the loss); nothing has been updated then. After any other
+  /// error (memory) some parameters may have been: restore them.
   StepResult step(const Tensor& images, const Tensor& labels);
 
   /// Throws Error naming the step and the first parameter that is not finite. step() sees what the step before it did;

@@ -10,6 +10,16 @@
 #include "train/trainer.h"
 
 namespace gsnet {
+namespace {
+
+Tensor noise(int64_t count) {
+  Tensor images = Tensor::empty({count, 3, 32, 32}, DType::f32, Layout::channels_last);
+  Random random{RandomKey(2)};
+  for (float& pixel : images.host<float>()) pixel = static_cast<float>(random.normal());
+  return images;
+}
+
+}  // namespace
 
 TEST_CASE("schedules move as they say", "[train]") {
   const ScheduleSpec cycle{
@@ -65,9 +75,7 @@ TEST_CASE("training stops with the step and the layer where numbers stop being f
 TEST_CASE("parameters are updated during the backward pass as after it", "[train]") {
   const auto backend = make_backend({"cpu", 1});
   const Description network = lipconvnet({{"width", int64_t{4}}, {"groups", int64_t{2}}}, {3, 32, 32}, 10);
-  Tensor images = Tensor::empty({4, 3, 32, 32}, DType::f32, Layout::channels_last);
-  Random random{RandomKey(2)};
-  for (float& pixel : images.host<float>()) pixel = static_cast<float>(random.normal());
+  const Tensor images = noise(4);
   const Tensor labels = Tensor::of<int32_t>({4}, {0, 1, 2, 3});
   for (const OptimiserKind kind : {OptimiserKind::sgd, OptimiserKind::adamw}) {
     const TrainSpec spec{.optimiser = {.kind = kind, .rate = 0.01}, .steps = 10};
@@ -91,9 +99,7 @@ TEST_CASE("parameters are updated during the backward pass as after it", "[train
 }
 
 TEST_CASE("what is made again in the backward pass gives the same step for less memory", "[train]") {
-  Tensor images = Tensor::empty({4, 3, 32, 32}, DType::f32, Layout::channels_last);
-  Random random{RandomKey(2)};
-  for (float& pixel : images.host<float>()) pixel = static_cast<float>(random.normal());
+  const Tensor images = noise(4);
   const Tensor labels = Tensor::of<int32_t>({4}, {0, 1, 2, 3});
   for (const char* scale : {"gram", "four_forms"}) {
     std::vector<std::vector<float>> kernels;

@@ -38,10 +38,8 @@ class DeviceAllocator final : public CachingAllocator {
 
  protected:
   /// Small tensors share a segment; a large one has its own, which others may use when it is gone.
-  size_t segment_bytes(size_t bytes) const override {
-    constexpr size_t kSmall = size_t{2} << 20, kMedium = size_t{32} << 20;
-    return bytes <= kSmall / 2 ? kSmall : std::max(bytes, kMedium);
-  }
+  size_t segment_bytes(size_t bytes) const override { return is_small(bytes) ? 2 * kSmall : std::max(bytes, kLarge); }
+  bool is_small(size_t bytes) const override { return bytes <= kSmall; }
   void* obtain(size_t bytes) override {
     void* segment = nullptr;
     const cudaError_t status = cudaMalloc(&segment, bytes);
@@ -57,6 +55,7 @@ class DeviceAllocator final : public CachingAllocator {
 
  private:
   static constexpr size_t kAlignment = 256;  // as cudaMalloc's
+  static constexpr size_t kSmall = size_t{1} << 20, kLarge = size_t{32} << 20;
   int device_;
 };
 

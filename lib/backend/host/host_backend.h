@@ -4,6 +4,7 @@
 #pragma once
 
 #include <limits>
+#include <vector>
 #include "backend/backend.h"
 
 namespace gsnet::host {

@@ -4,6 +4,7 @@
 #include <array>
 #include <initializer_list>
 #include <span>
+#include <vector>
 
 #include "io/onnx/network.h"
 
