@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <numeric>
 #include <set>
 
 #include "apps/command.h"
@@ -112,9 +113,8 @@ Embeddings embed_condition(const Run& run, const std::shared_ptr<const data::Dat
 /// The mean of the thresholds that the folds chose, or the best where there are no folds.
 double chosen_threshold(const VerifyCondition& clean, int folds) {
   if (folds < 2) return best_threshold(clean.pairs).threshold;
-  double sum = 0;
-  for (const double threshold : fold_accuracy(clean.pairs, folds).thresholds) sum += threshold;
-  return sum / folds;
+  const std::vector<double> thresholds = fold_accuracy(clean.pairs, folds).thresholds;
+  return std::accumulate(thresholds.begin(), thresholds.end(), 0.0) / static_cast<double>(thresholds.size());
 }
 
 VerifyCertificates certificates_of(const Run& run, const Embeddings& made, const PairAngles& found, double threshold) {
@@ -172,14 +172,30 @@ void add_worst(const Run& run, const PairAngles& found, VerifyReport& report) {
   }
 }
 
+/// Says what was lost where too little is left.
+void check_kinds(const PairAngles& found, const VerifyReport& report, const std::string& list) {
+  const auto same = std::ranges::count(found.pairs, true, &data::PicturePair::same);
+  const auto others = std::ranges::count(found.pairs, false, &data::PicturePair::same);
+  std::string lost;
+  if (!report.missing.empty()) {
+    lost += fmt::format("; {} pairs name {} pictures that are not there: {}, …", report.pairs_left_out,
+                        report.missing.size(), report.missing[0]);
+  }
+  if (!report.unreadable.empty()) {
+    lost += fmt::format("; {} pictures cannot be read: {}, …", report.unreadable.size(), report.unreadable[0].second);
+  }
+  GSNET_CHECK(same > 0 && others > 0,
+              fmt::format("{}: {} pairs of one person and {} of two are left, both kinds are needed{}", list, same,
+                          others, lost));
+}
+
 void judge_clean(const Run& run, const Options& options, VerifyReport& report) {
   const Embeddings made = embed_condition(run, run.set.pictures, "clean");
   for (const auto& [picture, reason] : made.unreadable) {
     report.unreadable.emplace_back(run.set.pictures->name(picture), reason);
   }
   const PairAngles found = angles_of(run.set, made);
-  GSNET_CHECK(!found.pairs.empty(), fmt::format("no pair has two readable pictures; the first: {}",
-                                                report.unreadable.empty() ? "" : report.unreadable[0].second));
+  check_kinds(found, report, options.text(options.given("bin") ? "bin" : "pairs"));
   VerifyCondition clean = condition_of("clean", found);
   if (!report.threshold_given) report.threshold = chosen_threshold(clean, report.folds);
   judge(clean, report.folds, report.fars, report.threshold);

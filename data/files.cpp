@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <system_error>
 
@@ -34,8 +35,10 @@ std::vector<uint8_t> read_file(const std::filesystem::path& path, int64_t limit)
 
 std::vector<std::string> read_lines(const std::filesystem::path& path, int64_t limit) {
   const std::vector<uint8_t> content = read_file(path, limit);
+  constexpr std::array<uint8_t, 3> kByteOrderMark = {0xEF, 0xBB, 0xBF};
   std::vector<std::string> lines;
-  for (auto at = content.begin(); at != content.end();) {
+  const bool marked = content.size() >= 3 && std::equal(kByteOrderMark.begin(), kByteOrderMark.end(), content.begin());
+  for (auto at = content.begin() + (marked ? 3 : 0); at != content.end();) {
     const auto end = std::find(at, content.end(), uint8_t{'\n'});
     std::string line(at, end);
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();

@@ -32,7 +32,7 @@ class PictureLibrary {
 
 /// The file, and the function `const PictureLibrary* ()` in it; the number counts changes of the class.
 constexpr const char* kPictureLibraryFile = "libgsnet_pictures.so";
-constexpr const char* kPictureLibraryEntry = "gsnet_picture_library_1";
+constexpr const char* kPictureLibraryEntry = "gsnet_picture_library_2";
 
 /// Loads it, once. Throws Error starting with `name` where it is not there. Thread-safe.
 const PictureLibrary& picture_library(const std::string& name);

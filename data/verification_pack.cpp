@@ -173,9 +173,14 @@ VerificationSet read_pack(const fs::path& pack, int side, const std::vector<int>
   GSNET_CHECK(!same.empty() && bins.size() == 2 * same.size(),
               fmt::format("{} pictures and {} flags, expected two pictures a flag", bins.size(), same.size()));
   std::vector<std::string> pictures;
+  int64_t bytes = 0;
   for (const uint32_t bin : bins) {
     try {
       pictures.push_back(reader.picture(bin));
+      bytes += std::ssize(pictures.back());
+      GSNET_CHECK(bytes <= kMostBytes, fmt::format("the pictures so far have {} bytes, more than a pack can hold: the "
+                                                   "same bytes are used again and again",
+                                                   bytes));
     } catch (const Error& error) {
       throw Error(fmt::format("picture {}: {}", pictures.size(), error.what()));
     }

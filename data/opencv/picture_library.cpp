@@ -86,7 +86,7 @@ class OpenCv final : public PictureLibrary {
 }  // namespace
 }  // namespace gsnet::data
 
-extern "C" __attribute__((visibility("default"))) const gsnet::data::PictureLibrary* gsnet_picture_library_1() {
+extern "C" __attribute__((visibility("default"))) const gsnet::data::PictureLibrary* gsnet_picture_library_2() {
   static const gsnet::data::OpenCv library;
   return &library;
 }

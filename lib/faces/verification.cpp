@@ -56,22 +56,21 @@ FoldAccuracy fold_accuracy(std::span<const ScoredPair> pairs, int folds) {
   const std::vector<ScoredPair> sorted = descending(pairs);
   FoldAccuracy result;
   for (int fold = 0; fold < folds; ++fold) {
+    const int64_t count = std::ranges::count(pairs, fold, &ScoredPair::fold);
+    if (count == 0) continue;
     const Choice choice = choose(sorted, fold);
-    int64_t count = 0, right = 0;
-    for (const ScoredPair& pair : pairs) {
-      if (pair.fold != fold) continue;
-      ++count;
-      right += (pair.score >= choice.threshold) == pair.same ? 1 : 0;
-    }
-    GSNET_CHECK(count > 0, fmt::format("[verification] fold {} of {} has no pairs", fold + 1, folds));
+    const int64_t right = std::ranges::count_if(pairs, [&](const ScoredPair& pair) {
+      return pair.fold == fold && (pair.score >= choice.threshold) == pair.same;
+    });
     result.accuracies.push_back(static_cast<double>(right) / static_cast<double>(count));
     result.thresholds.push_back(choice.threshold);
   }
-  for (const double accuracy : result.accuracies) result.mean += accuracy;
-  result.mean /= folds;
+  const auto judged = static_cast<double>(result.accuracies.size());
+  GSNET_CHECK(judged >= 2, fmt::format("[verification] {} of {} folds have pairs, two are needed", judged, folds));
+  for (const double accuracy : result.accuracies) result.mean += accuracy / judged;
   double variance = 0;
   for (const double accuracy : result.accuracies)
-    variance += (accuracy - result.mean) * (accuracy - result.mean) / folds;
+    variance += (accuracy - result.mean) * (accuracy - result.mean) / judged;
   result.stddev = std::sqrt(variance);
   return result;
 }

@@ -19,12 +19,12 @@ struct ScoredPair {
 /// others. Where several are equally good on them, the middle one is taken. A pair is called the same where its score
 /// is at least the threshold.
 struct FoldAccuracy {
-  std::vector<double> accuracies;  ///< a fold
+  std::vector<double> accuracies;  ///< a fold that has pairs
   std::vector<double> thresholds;
   double mean = 0;
   double stddev = 0;  ///< over folds, of the population, as published tables have it
 };
-/// Throws Error for fewer than two folds, one without pairs, or scores that are not finite.
+/// Folds without pairs are passed over. Throws Error unless two have some, or for scores that are not finite.
 FoldAccuracy fold_accuracy(std::span<const ScoredPair> pairs, int folds);
 
 /// A threshold that calls most of the pairs right, the middle one of equally good ones, and what it reaches:

@@ -96,6 +96,16 @@ TEST_CASE("verify goes on without what is missing or broken, and says so", "[app
   CHECK_THAT(out, Contains("clean") && Contains(" 10 ") && Contains("not asked for"));
 }
 
+TEST_CASE("verify judges the folds that are left, and says what is lost where none is", "[apps][faces]") {
+  const Faces faces;
+  std::string out, err;
+  const std::string list = faces.scratch.write("two.txt",
+                                               "\xEF\xBB\xBF"
+                                               "A/A_0001 A/A_0002 1\nA/A_0001 Nobody 0\n");
+  CHECK(run({"verify", faces.model, "--pairs", list, "--images", faces.images}, &out, &err) == 1);
+  CHECK_THAT(err, Contains("two.txt: 1 pairs of one person and 0 of two are left") && Contains("Nobody"));
+}
+
 TEST_CASE("verify flips, takes a threshold, and doubles the bound for the sum", "[apps][faces]") {
   const Faces faces;
   const auto json_of = [&](std::vector<std::string> more) {
