@@ -8,5 +8,6 @@ if(GSNET_WERROR)
 endif()
 if(GSNET_SANITIZE)
   target_compile_options(gsnet_options INTERFACE "$<${cxx}:-fsanitize=${GSNET_SANITIZE};-fno-omit-frame-pointer>")
-  target_link_options(gsnet_options INTERFACE -fsanitize=${GSNET_SANITIZE})
+  # The sanitizer's dlopen stands in for the program's: only an RPATH, no RUNPATH, is looked at then.
+  target_link_options(gsnet_options INTERFACE -fsanitize=${GSNET_SANITIZE} LINKER:--disable-new-dtags)
 endif()
