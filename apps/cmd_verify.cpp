@@ -172,30 +172,14 @@ void add_worst(const Run& run, const PairAngles& found, VerifyReport& report) {
   }
 }
 
-/// Says what was lost where too little is left.
-void check_kinds(const PairAngles& found, const VerifyReport& report, const std::string& list) {
-  const auto same = std::ranges::count(found.pairs, true, &data::PicturePair::same);
-  const auto others = std::ranges::count(found.pairs, false, &data::PicturePair::same);
-  std::string lost;
-  if (!report.missing.empty()) {
-    lost += fmt::format("; {} pairs name {} pictures that are not there: {}, …", report.pairs_left_out,
-                        report.missing.size(), report.missing[0]);
-  }
-  if (!report.unreadable.empty()) {
-    lost += fmt::format("; {} pictures cannot be read: {}, …", report.unreadable.size(), report.unreadable[0].second);
-  }
-  GSNET_CHECK(same > 0 && others > 0,
-              fmt::format("{}: {} pairs of one person and {} of two are left, both kinds are needed{}", list, same,
-                          others, lost));
-}
+std::string list_of(const Options& options) { return options.text(options.given("bin") ? "bin" : "pairs"); }
 
 void judge_clean(const Run& run, const Options& options, VerifyReport& report) {
   const Embeddings made = embed_condition(run, run.set.pictures, "clean");
   for (const auto& [picture, reason] : made.unreadable) {
     report.unreadable.emplace_back(run.set.pictures->name(picture), reason);
   }
-  const PairAngles found = angles_of(run.set, made);
-  check_kinds(found, report, options.text(options.given("bin") ? "bin" : "pairs"));
+  const PairAngles found = angles_of(run.set, made, list_of(options));
   VerifyCondition clean = condition_of("clean", found);
   if (!report.threshold_given) report.threshold = chosen_threshold(clean, report.folds);
   judge(clean, report.folds, report.fars, report.threshold);
@@ -226,7 +210,7 @@ std::vector<std::pair<std::string, std::string>> settings_of(const Options& opti
   const Backend& backend = run.model.graph->backend();
   std::vector<std::pair<std::string, std::string>> settings = {
       {"model", options.text("MODEL")},
-      {"pairs", options.given("bin") ? options.text("bin") : options.text("pairs")},
+      {"pairs", list_of(options)},
       {"images", options.given("bin") ? options.text("bin") : options.text("images")},
       {"aligned by", options.given("align") ? options.text("align") : "nothing"},
       {"folds", options.given("folds") ? options.text("folds") : "all"},
@@ -282,7 +266,7 @@ int verify_command(const std::vector<std::string>& arguments) {
   judge_clean(run, options, report);
   for (const data::CorruptionSpec& spec : specs) {
     const Embeddings made = embed_condition(run, data::corrupted(set.pictures, spec), to_string(spec));
-    VerifyCondition condition = condition_of(to_string(spec), angles_of(run.set, made));
+    VerifyCondition condition = condition_of(to_string(spec), angles_of(run.set, made, list_of(options)));
     judge(condition, report.folds, report.fars, report.threshold);
     report.conditions.push_back(std::move(condition));
   }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -15,9 +16,21 @@ std::vector<double> row_of(const Tensor& rows, int64_t n) {
   return {row.begin(), row.end()};
 }
 
+std::string lost_text(const data::VerificationSet& set, const Embeddings& made) {
+  std::string text;
+  if (!set.missing.empty()) {
+    text += fmt::format("; {} pairs name {} pictures that are not there: {}, …", set.pairs_left_out, set.missing.size(),
+                        set.missing[0]);
+  }
+  if (!made.unreadable.empty()) {
+    text += fmt::format("; {} pictures cannot be read: {}, …", made.unreadable.size(), made.unreadable.begin()->second);
+  }
+  return text;
+}
+
 }  // namespace
 
-PairAngles angles_of(const data::VerificationSet& set, const Embeddings& made) {
+PairAngles angles_of(const data::VerificationSet& set, const Embeddings& made, const std::string& list) {
   PairAngles found;
   for (const data::PicturePair& pair : set.pairs) {
     if (made.unreadable.contains(pair.first) || made.unreadable.contains(pair.second)) continue;
@@ -29,6 +42,11 @@ PairAngles angles_of(const data::VerificationSet& set, const Embeddings& made) {
     }
     found.pairs.push_back(pair);
   }
+  const auto same = std::ranges::count(found.pairs, true, &data::PicturePair::same);
+  const auto others = std::ranges::count(found.pairs, false, &data::PicturePair::same);
+  GSNET_CHECK(same > 0 && others > 0,
+              fmt::format("{}: {} pairs of one person and {} of two are left, both kinds are needed{}", list, same,
+                          others, lost_text(set, made)));
   return found;
 }
 

@@ -17,8 +17,8 @@ struct PairAngles {
 };
 
 /// `made` are embeddings of the set's pictures, corrupted or not. Throws Error naming the first pair with an embedding
-/// of length 0.
-PairAngles angles_of(const data::VerificationSet& set, const Embeddings& made);
+/// of length 0, and unless pairs of one person and of two are left: then it names `list` and what was lost.
+PairAngles angles_of(const data::VerificationSet& set, const Embeddings& made, const std::string& list);
 
 /// Cosines as scores.
 VerifyCondition condition_of(const std::string& name, const PairAngles& found);

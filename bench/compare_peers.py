@@ -23,8 +23,6 @@ CONVS = {
 }
 REFERENCE = ["fit=head", "scale=four_forms", "order=min_first", "head=orthogonal", "train_series=taylor", "train_degree=5",
              "eval_series=taylor", "eval_degree=12"]
-
-
 ROWS = {"gsnet, same function": REFERENCE, "gsnet, defaults": [], "gsnet, least memory": ["save=input"]}
 
 

@@ -64,11 +64,12 @@ class PackReader {
     return values;
   }
 
-  std::string picture(uint32_t id) const {
+  /// Points into the pickle, or into `made`.
+  std::string_view picture(uint32_t id, std::string& made) const {
     const PickleValue& value = pickle_.at(id);
     if (value.kind == Kind::bytes || value.kind == Kind::text) return value.text;
     GSNET_CHECK(value.kind == Kind::call, fmt::format("expected bytes, got {}", kind_name(value.kind)));
-    return array(value);
+    return made = array(value);
   }
 
  private:
@@ -149,40 +150,43 @@ class PackReader {
   Pickle pickle_;
 };
 
+/// Pictures stay in the pickle: many may be the same bytes.
 class PackPictures final : public EncodedPictures {
  public:
-  PackPictures(std::string file, std::vector<std::string> pictures)
-      : file_(std::move(file)), pictures_(std::move(pictures)) {}
+  PackPictures(std::string file, PackReader reader, std::vector<uint32_t> pictures)
+      : file_(std::move(file)), reader_(std::move(reader)), pictures_(std::move(pictures)) {}
 
   std::string name(size_t i) const override { return fmt::format("{}[{}]", file_, i); }
-  std::span<const uint8_t> bytes(size_t i, std::vector<uint8_t>&) const override {
-    return {reinterpret_cast<const uint8_t*>(pictures_[i].data()), pictures_[i].size()};
+  std::span<const uint8_t> bytes(size_t i, std::vector<uint8_t>& scratch) const override {
+    std::string made;
+    const std::string_view encoded = reader_.picture(pictures_[i], made);
+    if (!made.empty()) {
+      scratch.assign(made.begin(), made.end());
+      return scratch;
+    }
+    return {reinterpret_cast<const uint8_t*>(encoded.data()), encoded.size()};
   }
 
  private:
   std::string file_;
-  std::vector<std::string> pictures_;
+  PackReader reader_;
+  std::vector<uint32_t> pictures_;
 };
 
 VerificationSet read_pack(const fs::path& pack, int side, const std::vector<int>& kept) {
   const std::vector<uint8_t> content = read_file(pack, kMostBytes);
   const std::string_view text(reinterpret_cast<const char*>(content.data()), content.size());
-  const PackReader reader(read_pickle(text, 0, kGlobals));
-  const auto [bins, flag_list] = reader.parts();
+  PackReader reader(read_pickle(text, 0, kGlobals));
+  auto [bins, flag_list] = reader.parts();
   const std::vector<bool> same = reader.flags(flag_list);
   GSNET_CHECK(!same.empty() && bins.size() == 2 * same.size(),
               fmt::format("{} pictures and {} flags, expected two pictures a flag", bins.size(), same.size()));
-  std::vector<std::string> pictures;
-  int64_t bytes = 0;
-  for (const uint32_t bin : bins) {
+  std::string made;
+  for (size_t i = 0; i < bins.size(); ++i) {
     try {
-      pictures.push_back(reader.picture(bin));
-      bytes += std::ssize(pictures.back());
-      GSNET_CHECK(bytes <= kMostBytes, fmt::format("the pictures so far have {} bytes, more than a pack can hold: the "
-                                                   "same bytes are used again and again",
-                                                   bytes));
+      reader.picture(bins[i], made);
     } catch (const Error& error) {
-      throw Error(fmt::format("picture {}: {}", pictures.size(), error.what()));
+      throw Error(fmt::format("picture {}: {}", i, error.what()));
     }
   }
   std::vector<int> folds;
@@ -199,8 +203,9 @@ VerificationSet read_pack(const fs::path& pack, int side, const std::vector<int>
     set.pairs.push_back({first, first + 1, same[i], folds[i]});
   }
   if (!kept.empty()) set.folds = static_cast<int>(std::ssize(kept));
-  set.pictures = make_picture_set(std::make_unique<PackPictures>(pack.filename().string(), std::move(pictures)),
-                                  std::move(catalogue), side);
+  set.pictures =
+      make_picture_set(std::make_unique<PackPictures>(pack.filename().string(), std::move(reader), std::move(bins)),
+                       std::move(catalogue), side);
   return set;
 }
 

@@ -23,7 +23,7 @@ Picture blank(int channels, int height, int width) {
 
 cv::Mat square(const cv::Mat& picture, int side) {
   const int edge = std::min(picture.rows, picture.cols);
-  const cv::Mat middle = picture(cv::Rect((picture.cols - edge) / 2, (picture.rows - edge) / 2, edge, edge));
+  cv::Mat middle = picture(cv::Rect((picture.cols - edge) / 2, (picture.rows - edge) / 2, edge, edge));
   if (edge == side) return middle;
   cv::Mat scaled;
   cv::resize(middle, scaled, cv::Size(side, side), 0, 0, edge > side ? cv::INTER_AREA : cv::INTER_LINEAR);

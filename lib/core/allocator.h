@@ -23,8 +23,8 @@ class Allocator {
 
   /// A block of at least `bytes` bytes, aligned to 64. Throws Error naming the bytes asked, in use and cached.
   virtual void* allocate(size_t bytes) = 0;
-  /// `bytes` as given to allocate. A block may be reused at once: work on it is ordered by the machine's stream.
-  virtual void release(void* block, size_t bytes) noexcept = 0;
+  /// The block may be reused at once: work on it is ordered by the machine's stream.
+  virtual void release(void* block) noexcept = 0;
   virtual Device device() const = 0;
   virtual MemoryStats stats() const = 0;
   /// Forgets the peak: it counts anew from what is active now.

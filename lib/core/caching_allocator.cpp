@@ -82,7 +82,7 @@ void* CachingAllocator::allocate(size_t bytes) {
   return block->start;
 }
 
-void CachingAllocator::release(void* start, size_t /*bytes*/) noexcept {
+void CachingAllocator::release(void* start) noexcept {
   const std::lock_guard lock(mutex_);
   auto block = blocks_.find(static_cast<std::byte*>(start));
   FreeBlocks::node_type place = std::move(block->second.place);

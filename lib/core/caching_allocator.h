@@ -17,7 +17,7 @@ namespace gsnet {
 class CachingAllocator : public Allocator {
  public:
   void* allocate(size_t bytes) final;
-  void release(void* block, size_t bytes) noexcept final;
+  void release(void* block) noexcept final;
   MemoryStats stats() const final;
   void reset_peak() final;
   void trim() final;

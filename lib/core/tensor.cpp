@@ -13,8 +13,8 @@ namespace gsnet {
 class Tensor::Storage {
  public:
   Storage(std::shared_ptr<Allocator> allocator, size_t bytes)
-      : allocator_(std::move(allocator)), bytes_(bytes), block_(allocator_->allocate(bytes)) {}
-  ~Storage() { allocator_->release(block_, bytes_); }
+      : allocator_(std::move(allocator)), block_(allocator_->allocate(bytes)) {}
+  ~Storage() { allocator_->release(block_); }
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
@@ -23,7 +23,6 @@ class Tensor::Storage {
 
  private:
   std::shared_ptr<Allocator> allocator_;
-  size_t bytes_;
   void* block_;
 };
 
@@ -227,10 +226,12 @@ Tensor with_dtype(const Tensor& x, DType dtype) {
   return y;
 }
 
+// A type cannot be put in parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 #define GSNET_TENSOR_OF(T)                                                       \
   template Tensor Tensor::of<T>(const Shape& shape, std::span<const T>, Layout); \
   template T* Tensor::data<T>() const;                                           \
   template std::span<T> Tensor::host<T>() const;
+// NOLINTEND(bugprone-macro-parentheses)
 GSNET_TENSOR_OF(float)
 GSNET_TENSOR_OF(double)
 GSNET_TENSOR_OF(int32_t)

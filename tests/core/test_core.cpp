@@ -62,11 +62,11 @@ TEST_CASE("freed memory is handed out again and counted", "[core]") {
   const auto allocator = make_host_allocator();
   void* block = allocator->allocate(1000);
   CHECK(allocator->stats().active_bytes == taken(1000));
-  allocator->release(block, 1000);
+  allocator->release(block);
   CHECK(allocator->stats().cached_bytes == taken(1000));
   CHECK(allocator->allocate(1010) == block);
   CHECK(allocator->stats().peak_bytes == taken(1000));
-  allocator->release(block, 1010);
+  allocator->release(block);
   allocator->trim();
   CHECK(allocator->stats().cached_bytes == 0);
   CHECK_THROWS_AS(allocator->allocate(std::numeric_limits<size_t>::max()), Error);
@@ -78,16 +78,16 @@ TEST_CASE("blocks of one size become room for another", "[core]") {
   std::vector<void*> blocks(6);
   for (void*& block : blocks) block = allocator->allocate(kBlock);
   void* last = blocks[5];
-  for (const size_t i : {1, 3, 2}) allocator->release(blocks[i], kBlock);  // joined on both sides
+  for (const size_t i : {1, 3, 2}) allocator->release(blocks[i]);  // joined on both sides
   CHECK(allocator->allocate(3 * kBlock) == blocks[1]);
-  allocator->release(blocks[1], 3 * kBlock);
+  allocator->release(blocks[1]);
   void* small = allocator->allocate(64);
   CHECK(small == blocks[1]);
   CHECK(allocator->allocate(kBlock) == static_cast<char*>(small) + taken(64));
   CHECK(allocator->stats().active_bytes == 4 * taken(kBlock) + taken(64));
   CHECK(allocator->stats().cached_bytes == 2 * taken(kBlock) - taken(64));
   CHECK(allocator->stats().peak_bytes == 6 * taken(kBlock));
-  allocator->release(last, kBlock);
+  allocator->release(last);
   allocator->trim();  // what is in use holds the segment
   CHECK(allocator->stats().cached_bytes == 3 * taken(kBlock) - taken(64));
 }
@@ -105,7 +105,7 @@ TEST_CASE("blocks in use never overlap", "[core]") {
   const auto release = [&](size_t i) {
     const InUse block = blocks[i];
     CHECK(std::all_of(block.start, block.start + block.bytes, [&](unsigned char c) { return c == block.mark; }));
-    allocator->release(block.start, block.bytes);
+    allocator->release(block.start);
     bytes_in_use -= taken(block.bytes);
     blocks.erase(blocks.begin() + static_cast<std::ptrdiff_t>(i));
   };
@@ -138,7 +138,7 @@ TEST_CASE("the allocator serves several threads", "[core][threads]") {
     threads.emplace_back([&allocator, t] {
       for (size_t i = 1; i < 500; ++i) {
         const size_t bytes = (i * 37 + static_cast<size_t>(t)) % 5000 + 1;
-        allocator->release(allocator->allocate(bytes), bytes);
+        allocator->release(allocator->allocate(bytes));
       }
     });
   }

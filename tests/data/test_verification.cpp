@@ -165,6 +165,19 @@ TEST_CASE("packs: bytes, texts of Python 2 and numpy arrays", "[data][faces]") {
   CHECK_FALSE(open_verification_pack(numpy, 4).pairs[1].same);
 }
 
+TEST_CASE("packs: the same bytes again and again take their room once", "[data][faces]") {
+  const Scratch scratch;
+  constexpr int kPairs = 20'000;  // of a picture of a megabyte: 40 GB if each were a copy
+  const std::string picture = png_of(4, 4, 7, 0, 0) + std::string(1 << 20, '\0');
+  std::string pictures = "](" + byte_text(picture) + "q\x05", flags = "](";
+  for (int i = 1; i < 2 * kPairs; ++i) pictures += "h\x05";
+  for (int i = 0; i < kPairs; ++i) flags += "\x88";
+  const auto pack = scratch.write("again.bin", proto(pictures + "e" + flags + "e\x86"));
+  const VerificationSet set = open_verification_pack(pack, 4);
+  CHECK(set.pairs.size() == kPairs);
+  CHECK(red_of(*set.pictures, 2 * kPairs - 1) == 7);
+}
+
 TEST_CASE("packs: nothing is run, and what does not fit is named", "[data][faces]") {
   const Scratch scratch;
   const std::string picture = byte_text(png_of(4, 4, 1, 0, 0));

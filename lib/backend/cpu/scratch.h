@@ -9,9 +9,8 @@ namespace gsnet::cpu {
 
 class Scratch {
  public:
-  Scratch(const std::shared_ptr<Allocator>& memory, size_t bytes)
-      : memory_(memory), bytes_(bytes), block_(memory_->allocate(bytes)) {}
-  ~Scratch() { memory_->release(block_, bytes_); }
+  Scratch(const std::shared_ptr<Allocator>& memory, size_t bytes) : memory_(memory), block_(memory_->allocate(bytes)) {}
+  ~Scratch() { memory_->release(block_); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
@@ -20,7 +19,6 @@ class Scratch {
 
  private:
   std::shared_ptr<Allocator> memory_;
-  size_t bytes_;
   void* block_;
 };
 

@@ -16,7 +16,7 @@ namespace {
 class MarkedAllocator final : public Allocator {
  public:
   void* allocate(size_t bytes) override { return inner_->allocate(bytes); }
-  void release(void* block, size_t bytes) noexcept override { inner_->release(block, bytes); }
+  void release(void* block) noexcept override { inner_->release(block); }
   Device device() const override { return {DeviceKind::cuda, 0}; }
   MemoryStats stats() const override { return inner_->stats(); }
   void reset_peak() override { inner_->reset_peak(); }
