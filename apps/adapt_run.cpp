@@ -8,6 +8,7 @@
 #include "apps/command.h"
 #include "apps/data_source.h"
 #include "apps/norm_statistics.h"
+#include "apps/outputs.h"
 #include "io/model_file.h"
 #include "io/onnx_export.h"
 #include "io/safetensors.h"
@@ -25,9 +26,7 @@ std::string merged_path(const Options& options) {
   if (file.extension() != ".onnx" && file.extension() != ".safetensors") {
     throw UsageError(fmt::format("--merged {}: the name must end in .onnx or .safetensors", file.string()));
   }
-  const std::filesystem::path folder = file.parent_path();
-  GSNET_CHECK(folder.empty() || std::filesystem::is_directory(folder),
-              fmt::format("--merged {}: there is no folder {}", file.string(), folder.string()));
+  require_writable(options, {"merged"});
   return file.string();
 }
 

@@ -46,6 +46,11 @@ namespace {
 std::string corruption_table(const AttackReport& report) {
   std::string text, kind;
   for (const CorruptedAccuracy& one : report.corruptions) {
+    if (one.name.find('+') != std::string::npos) {  // a chain has a line of its own
+      kind = one.name;
+      text += fmt::format("\n{:<24}{:>5.1f} %", kind, 100 * one.accuracy);
+      continue;
+    }
     const size_t colon = one.name.find(':');
     if (one.name.substr(0, colon) != kind) {
       kind = one.name.substr(0, colon);

@@ -10,9 +10,9 @@
 #include "apps/data_source.h"
 #include "apps/evaluate.h"
 #include "apps/options.h"
+#include "apps/outputs.h"
 #include "certify/lipschitz_search.h"
 #include "certify/margin.h"
-#include "data/corruption.h"
 #include "io/model_file.h"
 
 namespace gsnet::apps {
@@ -62,34 +62,30 @@ Pixels open_pictures(const Model& model, const data::Dataset& dataset, int64_t l
   return read_pictures(dataset, count);
 }
 
-/// "none", "all", or kinds with or without a severity: "jpeg,occlusion:5".
-std::vector<data::CorruptionSpec> parse_corruptions(const std::string& text, uint64_t seed) {
+/// "none", "all", or kinds and chains of kinds, with or without severities: "jpeg,occlusion:5,distant:3+jpeg:2".
+std::vector<data::CorruptionChain> parse_corruptions(const std::string& text, uint64_t seed) {
   std::vector<std::string> names;
   if (text != "none" && text != "all") names = split_list(text);
   if (text == "all") names.assign(data::corruption_names().begin(), data::corruption_names().end());
-  std::vector<data::CorruptionSpec> specs;
-  try {
-    for (const std::string& name : names) {
-      const bool one = name.find(':') != std::string::npos;
-      for (int severity = 1; severity <= (one ? 1 : 5); ++severity)
-        specs.push_back(data::parse_corruption(one ? name : fmt::format("{}:{}", name, severity), seed));
-    }
-  } catch (const Error& error) {
-    throw UsageError(error.what());
+  std::vector<data::CorruptionChain> chains;
+  for (const std::string& name : names) {
+    const bool one = name.find(':') != std::string::npos;
+    for (int severity = 1; severity <= (one ? 1 : 5); ++severity)
+      chains.push_back(parse_chain(one ? name : fmt::format("{}:{}", name, severity), seed));
   }
-  return specs;
+  return chains;
 }
 
-void corrupt(const std::vector<data::CorruptionSpec>& specs, const std::shared_ptr<const data::Dataset>& dataset,
+void corrupt(const std::vector<data::CorruptionChain>& chains, const std::shared_ptr<const data::Dataset>& dataset,
              AttackTarget& target, const Pixels& pictures, ProgressLine& progress, AttackReport& report) {
-  for (const data::CorruptionSpec& spec : specs) {
-    progress.show(to_string(spec));
+  for (const data::CorruptionChain& chain : chains) {
+    progress.show(to_string(chain));
     const auto number = static_cast<int>(report.spec.attacks.size() + report.corruptions.size());
-    const Pixels given = read_pictures(*data::corrupted(dataset, spec), pictures.count());
+    const Pixels given = read_pictures(*data::corrupted(dataset, chain), pictures.count());
     const int64_t right =
         judge_given(target, pictures, report.labels, given, number, report.spec.batch, report.battery);
     const double count = std::max<double>(1, static_cast<double>(pictures.count()));
-    report.corruptions.push_back({to_string(spec), static_cast<double>(right) / count});
+    report.corruptions.push_back({to_string(chain), static_cast<double>(right) / count});
   }
 }
 
@@ -126,7 +122,8 @@ void add_options(Options& options) {
       .value("norm", "l2, the only one there is", "l2")
       .value("eps", "radii, separated by commas", "36/255")
       .value("battery", "attacks, separated by commas", "pgd,apgd-ce,apgd-t,fab-t,square")
-      .value("corruptions", "common corruptions besides: all, or a list such as jpeg,occlusion:5", "none")
+      .value("corruptions", "common corruptions besides: all, or a list such as jpeg,occlusion:5,distant:3+jpeg:2",
+             "none")
       .value("steps", "gradient steps a run", "100")
       .value("restarts", "runs of pgd a picture", "10")
       .value("targets", "rival classes that apgd-t and fab-t try", "9")
@@ -165,6 +162,7 @@ int attack_command(const std::vector<std::string>& arguments) {
   const auto corruptions = parse_corruptions(options.text("corruptions"),
                                              static_cast<uint64_t>(options.integer("seed", 0, int64_t{1} << 62)));
   const int64_t limit = options.integer("limit", 0, int64_t{1} << 40);
+  require_writable(options, {"json", "save"});
   const data::Split split = parse_split(options.text("split"));
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);

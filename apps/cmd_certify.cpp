@@ -12,6 +12,7 @@
 #include "apps/evaluate.h"
 #include "apps/layer_table.h"
 #include "apps/options.h"
+#include "apps/outputs.h"
 #include "certify/report.h"
 #include "io/model_file.h"
 #include "io/safetensors.h"
@@ -42,12 +43,6 @@ void add_pictures(CertificationReport& report, const data::Dataset& dataset) {
     report.most_certain.push_back(thumbnail(dataset, right[static_cast<size_t>(i)]));
     report.least_certain.push_back(thumbnail(dataset, right[right.size() - 1 - static_cast<size_t>(i)]));
   }
-}
-
-void make_folder(const std::filesystem::path& folder) {
-  std::error_code code;
-  std::filesystem::create_directories(folder, code);
-  GSNET_CHECK(!code, fmt::format("{}: cannot make the report's folder: {}", folder.string(), code.message()));
 }
 
 void print_summary(const CertificationReport& report, const CertificationSummary& summary) {
@@ -92,7 +87,8 @@ int certify_command(const std::vector<std::string>& arguments) {
   CertificationReport report;
   report.radii = parse_radii(options.text("radii"));
   const data::Split split = parse_split(options.text("split"));
-  if (options.given("report")) make_folder(options.text("report"));  // now, not after an hour
+  if (options.given("report")) make_report_folder(options.text("report"));
+  require_writable(options, {"json"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
   const Shape input = model.graph->input();

@@ -10,6 +10,7 @@
 #include "apps/embed.h"
 #include "apps/open_model.h"
 #include "apps/options.h"
+#include "apps/outputs.h"
 #include "data/verification.h"
 #include "io/safetensors.h"
 
@@ -71,6 +72,7 @@ int embed_command(const std::vector<std::string>& arguments) {
       .machine();
   if (!options.parse(arguments)) return 0;
   if (!options.given("images") || !options.given("out")) throw UsageError("embed needs --images and --out");
+  require_writable(options, {"out", "csv"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = open_model(options.text("MODEL"), *backend);
   const auto pictures =

@@ -5,6 +5,7 @@
 
 #include "apps/command.h"
 #include "apps/options.h"
+#include "apps/outputs.h"
 #include "apps/predict_pictures.h"
 #include "io/model_file.h"
 
@@ -75,6 +76,7 @@ int predict_command(const std::vector<std::string>& arguments) {
     throw UsageError("predict needs either --pictures, or --input with --output");
   }
   if (options.given("input") && !options.given("output")) throw UsageError("predict needs --input and --output");
+  require_writable(options, {"output"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
   options.given("pictures") ? predict_folder(model, options) : predict_tensor(model, options);

@@ -13,10 +13,10 @@
 #include "apps/embed.h"
 #include "apps/open_model.h"
 #include "apps/options.h"
+#include "apps/outputs.h"
 #include "apps/pair_scores.h"
 #include "apps/verify_report.h"
 #include "certify/margin.h"
-#include "data/corruption.h"
 #include "data/pairs.h"
 #include "data/verification.h"
 #include "io/safetensors.h"
@@ -40,7 +40,9 @@ void add_options(Options& options) {
       .value("align", "landmarks to align the pictures by (docs/faces.md); without it they are aligned already")
       .value("folds", "pairs of these folds only, as 7-10 or 1,3,5-6; the first is 1 (all)")
       .flag("flip", "embed the mirror image too, and add both")
-      .values("corrupt", "a common corruption besides, such as jpeg:3 (docs/attacks.md); any number of times")
+      .values("corrupt",
+              "a common corruption besides, such as jpeg:3, or several with + between (docs/attacks.md); any number\n"
+              "of times")
       .value("far", "rates at which TAR is told, separated by commas", "1e-1,1e-2,1e-3,1e-4")
       .flag("certify", "certificates of the decisions; minutes for a large network, whose bound is proven first")
       .value("threshold", "of the cosine, for certificates; otherwise chosen on the clean pairs")
@@ -67,19 +69,15 @@ data::VerificationSet open_set(const Options& options, int side) {
                                  {.side = side, .landmarks = options.text("align"), .folds = folds(options)});
 }
 
-std::vector<data::CorruptionSpec> corruptions(const Options& options) {
-  std::vector<data::CorruptionSpec> specs;
+std::vector<data::CorruptionChain> corruptions(const Options& options) {
+  std::vector<data::CorruptionChain> chains;
   const auto seed = static_cast<uint64_t>(options.integer("seed", 0, int64_t{1} << 62));
   std::set<std::string> seen;
   for (const std::string& text : options.texts("corrupt")) {
-    try {
-      specs.push_back(data::parse_corruption(text, seed));
-    } catch (const Error& error) {
-      throw UsageError(error.what());
-    }
+    chains.push_back(parse_chain(text, seed));
     if (!seen.insert(text).second) throw UsageError(fmt::format("--corrupt {} is given twice", text));
   }
-  return specs;
+  return chains;
 }
 
 std::vector<double> rates(const std::string& text) {
@@ -192,12 +190,6 @@ void judge_clean(const Run& run, const Options& options, VerifyReport& report) {
   if (options.given("report")) add_worst(run, found, report);
 }
 
-void make_folder(const std::filesystem::path& folder) {
-  std::error_code code;
-  std::filesystem::create_directories(folder, code);
-  GSNET_CHECK(!code, fmt::format("{}: cannot make the report's folder: {}", folder.string(), code.message()));
-}
-
 void check_use(const Options& options) {
   if (options.given("bin") == (options.given("pairs") || options.given("images")))
     throw UsageError("verify needs either --pairs FILE and --images FOLDER|TAR, or --bin FILE");
@@ -251,8 +243,9 @@ int verify_command(const std::vector<std::string>& arguments) {
   report.radii = parse_radii(options.text("radii"));
   report.threshold_given = options.given("threshold");
   if (report.threshold_given) report.threshold = parse_number(options.text("threshold"));
-  const std::vector<data::CorruptionSpec> specs = corruptions(options);
-  if (options.given("report")) make_folder(options.text("report"));  // now, not after an hour
+  const std::vector<data::CorruptionChain> chains = corruptions(options);
+  if (options.given("report")) make_report_folder(options.text("report"));
+  require_writable(options, {"json"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = open_model(options.text("MODEL"), *backend);
   const Stopwatch watch;
@@ -264,9 +257,9 @@ int verify_command(const std::vector<std::string>& arguments) {
   report.pairs_left_out = set.pairs_left_out;
   report.missing = set.missing;
   judge_clean(run, options, report);
-  for (const data::CorruptionSpec& spec : specs) {
-    const Embeddings made = embed_condition(run, data::corrupted(set.pictures, spec), to_string(spec));
-    VerifyCondition condition = condition_of(to_string(spec), angles_of(run.set, made, list_of(options)));
+  for (const data::CorruptionChain& chain : chains) {
+    const Embeddings made = embed_condition(run, data::corrupted(set.pictures, chain), to_string(chain));
+    VerifyCondition condition = condition_of(to_string(chain), angles_of(run.set, made, list_of(options)));
     judge(condition, report.folds, report.fars, report.threshold);
     report.conditions.push_back(std::move(condition));
   }

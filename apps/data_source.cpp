@@ -14,20 +14,6 @@ namespace {
 
 constexpr const char* kClean = "clean";
 
-/// One corruption after the other, with + between.
-std::shared_ptr<const data::Dataset> chain(std::shared_ptr<const data::Dataset> clean, const std::string& name,
-                                           uint64_t seed) {
-  for (size_t begin = 0, end = 0; begin <= name.size(); begin = end + 1) {
-    end = std::min(name.find('+', begin), name.size());
-    try {
-      clean = data::corrupted(std::move(clean), data::parse_corruption(name.substr(begin, end - begin), seed));
-    } catch (const Error& error) {
-      throw UsageError(error.what());
-    }
-  }
-  return clean;
-}
-
 /// What lies between the commas, without blanks around it.
 std::vector<std::string> all_conditions(const std::string& name) {
   if (name.empty()) return {};
@@ -59,12 +45,20 @@ data::Normalisation usual_normalisation(const data::Dataset& dataset) {
   return {std::vector<double>(channels, 0.5), std::vector<double>(channels, 0.25)};
 }
 
+data::CorruptionChain parse_chain(const std::string& text, uint64_t seed) {
+  try {
+    return data::parse_corruption_chain(text, seed);
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+}
+
 std::shared_ptr<const data::Dataset> open_corrupted(std::shared_ptr<const data::Dataset> clean, const std::string& name,
                                                     uint64_t seed) {
   if (name.empty()) return clean;
   std::vector<std::shared_ptr<const data::Dataset>> conditions;
   for (const std::string& condition : all_conditions(name)) {
-    conditions.push_back(condition == kClean ? clean : chain(clean, condition, seed));
+    conditions.push_back(condition == kClean ? clean : data::corrupted(clean, parse_chain(condition, seed)));
   }
   return data::one_of(std::move(conditions), seed);
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "data/corruption.h"
 #include "data/loader.h"
 #include "layers/model.h"
 
@@ -17,6 +18,9 @@ std::shared_ptr<const data::Dataset> open_named(const std::string& name, data::S
 /// What a data set's pictures are usually normalised with: CIFAR's (stddev 0.2507 throughout) for three channels of 32
 /// x 32, else mean 0.5 and stddev 0.25.
 data::Normalisation usual_normalisation(const data::Dataset& dataset);
+
+/// "jpeg:3", or several, one after the other, with + between. Throws UsageError.
+data::CorruptionChain parse_chain(const std::string& text, uint64_t seed);
 
 /// The same pictures corrupted as `name` says ("gaussian_noise:3", or several, one after the other, with + between); as
 /// they are where it is empty or "clean". With commas between several such conditions each picture gets one of them,

@@ -9,7 +9,7 @@ already are read, not made again. Seconds a step and peak memory are of `gsnet b
 the base's line first. A run takes some minutes on two idle cores.
 
 usage: bench/face_study.py --gsnet build/release/gsnet --model mobilefacenet.safetensors --pairs pairs.txt
-                           --images lfw-112x112.tar.gz [--out runs/faces] [--methods lora,gsoft] [--threads 1]
+                           --images lfw-112x112.tar.gz [--out runs/faces] [--methods lora,gsoft] [--at gsoft:0.001] [--threads 1]
 """
 import argparse
 import collections
@@ -118,9 +118,9 @@ def first_seed(arguments, folder):
     return verified(arguments, model, folder / "test.json")
 
 
-def tuned(arguments, people, method):
-    """The rate chosen, and the results of all seeds at it."""
-    tried = {rate: trained(arguments, people, method, rate, 1, False) for rate in RATES[method]}
+def tuned(arguments, people, method, rates):
+    """The rate chosen of these, and the results of all seeds at it."""
+    tried = {rate: trained(arguments, people, method, rate, 1, False) for rate in rates}
     rate = chosen_rate({rate: result | {"lost": lost(folder, result)} for rate, (folder, result) in tried.items()})
     folder, result = tried[rate]
     return rate, [result | first_seed(arguments, folder)] + [
@@ -170,6 +170,8 @@ def main():
     parser.add_argument("--images", type=pathlib.Path, required=True, help="a tar of aligned pictures, a folder a person")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/faces"))
     parser.add_argument("--methods", default=",".join(RATES), help="some of them, with commas between")
+    parser.add_argument("--at", action="append", default=[], metavar="METHOD:RATE",
+                        help="a line more, of a rate that nothing chose; any number of times")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0, help="of a run; 0: one a core")
     parser.add_argument("--set", action="append", default=[], help="a setting more for every run: run.epochs=1")
@@ -182,14 +184,15 @@ def main():
     print_row(header)
     print("|" + "---|" * len(header), flush=True)
     print_row(["none", ""] + cells([verified(arguments, arguments.model, arguments.out / "base.json")]) + ["0", "", "", ""])
-    methods = arguments.methods.split(",")
+    lines = [(method, RATES[method]) for method in arguments.methods.split(",") if method]
+    lines += [(method, [float(rate)]) for method, rate in (line.split(":") for line in arguments.at)]
     rows = []
-    for method in methods:
-        rate, results = tuned(arguments, people, method)
+    for method, rates in lines:
+        rate, results = tuned(arguments, people, method, rates)
         rows.append([method, f"{rate:g}"] + cells(results) +
                     [f"{results[0]['free']:,}", f"{results[0]['bytes'] / 1000:.0f}"])
         print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
-    for row, costs in zip(rows, step_costs(arguments, methods)):
+    for row, costs in zip(rows, step_costs(arguments, [method for method, _ in lines])):
         print_row(row + list(costs))
 
 

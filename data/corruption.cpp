@@ -15,14 +15,14 @@
 namespace gsnet::data {
 namespace {
 
-constexpr std::array<std::string_view, 12> kNames = {"gaussian_noise", "shot_noise",   "impulse_noise", "gaussian_blur",
-                                                     "motion_blur",    "defocus_blur", "jpeg",          "occlusion",
-                                                     "low_resolution", "brightness",   "contrast",      "distant"};
+constexpr std::array<std::string_view, 13> kNames = {
+    "gaussian_noise", "shot_noise",     "impulse_noise", "gaussian_blur", "motion_blur", "defocus_blur", "jpeg",
+    "occlusion",      "low_resolution", "brightness",    "contrast",      "distant",     "mask"};
 
 using Corrupt = void (*)(Pixels&, size_t, Random&);
-constexpr std::array<Corrupt, kNames.size()> kKinds = {gaussian_noise, shot_noise,   impulse_noise, gaussian_blur,
-                                                       motion_blur,    defocus_blur, jpeg,          occlusion,
-                                                       low_resolution, brightness,   contrast,      distant};
+constexpr std::array<Corrupt, kNames.size()> kKinds = {
+    gaussian_noise, shot_noise,     impulse_noise, gaussian_blur, motion_blur, defocus_blur, jpeg,
+    occlusion,      low_resolution, brightness,    contrast,      distant,     mask};
 
 class Corrupted final : public Dataset {
  public:
@@ -86,6 +86,12 @@ std::string to_string(const CorruptionSpec& spec) {
   return fmt::format("{}:{}", kNames[kind], spec.severity);
 }
 
+std::string to_string(const CorruptionChain& chain) {
+  std::string text;
+  for (const CorruptionSpec& spec : chain) text += (text.empty() ? "" : "+") + to_string(spec);
+  return text;
+}
+
 CorruptionSpec parse_corruption(std::string_view text, uint64_t seed) {
   const size_t colon = std::min(text.find(':'), text.size());
   const auto found = std::ranges::find(kNames, text.substr(0, colon));
@@ -96,6 +102,15 @@ CorruptionSpec parse_corruption(std::string_view text, uint64_t seed) {
   return {static_cast<Corruption>(found - kNames.begin()), severity[0] - '0', seed};
 }
 
+CorruptionChain parse_corruption_chain(std::string_view text, uint64_t seed) {
+  CorruptionChain chain;
+  for (size_t begin = 0, end = 0; begin <= text.size(); begin = end + 1) {
+    end = std::min(text.find('+', begin), text.size());
+    chain.push_back(parse_corruption(text.substr(begin, end - begin), seed));
+  }
+  return chain;
+}
+
 std::shared_ptr<const Dataset> corrupted(std::shared_ptr<const Dataset> clean, const CorruptionSpec& spec) {
   GSNET_CHECK(clean != nullptr, "corruption: no data set was given");
   GSNET_CHECK(spec.severity >= 1 && spec.severity <= 5,
@@ -104,6 +119,11 @@ std::shared_ptr<const Dataset> corrupted(std::shared_ptr<const Dataset> clean, c
   GSNET_CHECK(shape.numel() > 0, fmt::format("corruption {}: the pictures are empty", to_string(spec)));
   if (spec.kind == Corruption::jpeg) require_jpeg(shape);
   return std::make_shared<Corrupted>(std::move(clean), spec);
+}
+
+std::shared_ptr<const Dataset> corrupted(std::shared_ptr<const Dataset> clean, const CorruptionChain& chain) {
+  for (const CorruptionSpec& spec : chain) clean = corrupted(std::move(clean), spec);
+  return clean;
 }
 
 std::shared_ptr<const Dataset> one_of(std::vector<std::shared_ptr<const Dataset>> sets, uint64_t seed) {

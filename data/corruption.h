@@ -12,9 +12,9 @@
 
 namespace gsnet::data {
 
-/// Parameters of all but occlusion, low_resolution and distant are those of CIFAR-10-C (Hendrycks and Dietterich, ICLR
-/// 2019, arXiv 1903.12261), for 32 x 32 pixels; lengths in pixels grow with the smaller side. Edges repeat. The code is
-/// ours: pictures are as severe as theirs, not the same bytes.
+/// Parameters of all but occlusion, low_resolution, distant and mask are those of CIFAR-10-C (Hendrycks and Dietterich,
+/// ICLR 2019, arXiv 1903.12261), for 32 x 32 pixels; lengths in pixels grow with the smaller side. Edges repeat. The
+/// code is ours: pictures are as severe as theirs, not the same bytes.
 enum class Corruption : uint8_t {
   gaussian_noise,  ///< deviation 0.04, 0.06, 0.08, 0.09, 0.10 of white
   shot_noise,      ///< Poisson, white counting 500, 250, 100, 75, 50
@@ -31,6 +31,10 @@ enum class Corruption : uint8_t {
   /// 14), blurred before by 0.3, 0.35, 0.4, 0.45, 0.5 of the large pixels so made, given Gaussian noise of deviation
   /// 0.01, 0.015, 0.02, 0.025, 0.03 of white, then enlarged linearly.
   distant,
+  /// An aligned face (112 x 112 template: eyes at 0.46 of the height, mouth at 0.82) that wears a mask of one random
+  /// colour, ours: its upper edge in the middle at 0.80, 0.72, 0.65, 0.58, 0.52 of the height, 0.06 lower at the sides,
+  /// which draw in from 0.08 of the width at half the height to 0.22 at the lower edge of the picture.
+  mask,
 };
 
 struct CorruptionSpec {
@@ -46,10 +50,16 @@ std::span<const std::string_view> corruption_names();
 std::string to_string(const CorruptionSpec& spec);
 CorruptionSpec parse_corruption(std::string_view text, uint64_t seed = 0);
 
+/// "low_resolution:3+jpeg:2": one after the other, from the left. Throws Error as parse_corruption() does.
+using CorruptionChain = std::vector<CorruptionSpec>;
+std::string to_string(const CorruptionChain& chain);
+CorruptionChain parse_corruption_chain(std::string_view text, uint64_t seed = 0);
+
 /// The same pictures and labels, corrupted as they are read. Picture i depends on (seed, kind, severity, i) and on
 /// picture i of `clean`; severities of one seed share their random numbers, so that they differ by severity alone.
 /// Thread-safe. Throws Error for a severity or a picture that cannot be, and for jpeg without a picture library.
 std::shared_ptr<const Dataset> corrupted(std::shared_ptr<const Dataset> clean, const CorruptionSpec& spec);
+std::shared_ptr<const Dataset> corrupted(std::shared_ptr<const Dataset> clean, const CorruptionChain& chain);
 
 /// Picture i is picture i of one of these sets, drawn from (seed, i) with equal chances: a mixture of conditions.
 /// Thread-safe. Throws Error unless all are the same pictures: as many, of one shape, with the first one's labels.

@@ -30,6 +30,7 @@ void defocus_blur(Pixels& picture, size_t severity, Random& random);
 void low_resolution(Pixels& picture, size_t severity, Random& random);
 void distant(Pixels& picture, size_t severity, Random& random);
 void occlusion(Pixels& picture, size_t severity, Random& random);
+void mask(Pixels& picture, size_t severity, Random& random);
 void brightness(Pixels& picture, size_t severity, Random& random);
 void contrast(Pixels& picture, size_t severity, Random& random);
 /// Throws Error without a picture library.

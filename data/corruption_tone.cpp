@@ -30,16 +30,41 @@ void contrast(Pixels& picture, size_t severity, Random&) {
   }
 }
 
+namespace {
+
+std::vector<float> random_colour(int channels, Random& random) {
+  std::vector<float> colour(static_cast<size_t>(channels));
+  for (float& v : colour) v = static_cast<float>(random.uniform());
+  return colour;
+}
+
+}  // namespace
+
 void occlusion(Pixels& picture, size_t severity, Random& random) {
   constexpr std::array kShare = {0.2, 0.3, 0.4, 0.5, 0.6};
   const auto& [channels, height, width] = picture.shape;
   const int side = std::max(1, static_cast<int>(std::lround(std::min(height, width) * kShare[severity])));
   const int top = static_cast<int>(random.uniform(0, height - side + 1));
   const int left = static_cast<int>(random.uniform(0, width - side + 1));
-  std::vector<float> colour(static_cast<size_t>(channels));
-  for (float& v : colour) v = static_cast<float>(random.uniform());
+  const std::vector<float> colour = random_colour(channels, random);
   for (int y = top; y < top + side; ++y) {
     for (int x = left; x < left + side; ++x) {
+      std::ranges::copy(colour, picture.values.begin() + static_cast<std::ptrdiff_t>(picture.at(y, x)));
+    }
+  }
+}
+
+void mask(Pixels& picture, size_t severity, Random& random) {
+  constexpr std::array kEdge = {0.80, 0.72, 0.65, 0.58, 0.52};  // of the height, in the middle
+  constexpr double kSag = 0.06, kSide = 0.08, kChin = 0.22;  // the edge falls to the sides, these draw in to the chin
+  const auto& [channels, height, width] = picture.shape;
+  const std::vector<float> colour = random_colour(channels, random);
+  for (int y = 0; y < height; ++y) {
+    const double down = (y + 0.5) / height;
+    const double side = kSide + (kChin - kSide) * std::max(0.0, 2 * down - 1);
+    for (int x = 0; x < width; ++x) {
+      const double out = std::abs((x + 0.5) / width - 0.5) / 0.5;  // 0 in the middle, 1 at the picture's edge
+      if (down < kEdge[severity] + kSag * out * out || out > 1 - 2 * side) continue;
       std::ranges::copy(colour, picture.values.begin() + static_cast<std::ptrdiff_t>(picture.at(y, x)));
     }
   }

@@ -11,14 +11,6 @@
 namespace gsnet::data {
 namespace {
 
-/// libjpeg fills what is missing with grey and says nothing: ask for the end marker.
-bool has_jpeg_end(std::span<const uint8_t> encoded) {
-  for (size_t at = encoded.size(); at >= 2; --at) {
-    if (encoded[at - 2] == 0xFF && encoded[at - 1] == 0xD9) return true;
-  }
-  return false;
-}
-
 void check_decoded(const Decoded& decoded, const PictureExtent& announced, size_t bytes, const std::string& name) {
   GSNET_CHECK(!decoded.picture.pixels.empty(), fmt::format("{}: damaged or cut short, {} bytes announce {} x {} pixels",
                                                            name, bytes, announced.height, announced.width));
@@ -35,7 +27,7 @@ void require_decoder(const std::string& name) { picture_library(name); }
 
 Picture decode_picture(std::span<const uint8_t> encoded, const std::string& name, int side) {
   const PictureExtent announced = announced_extent(encoded, name);
-  GSNET_CHECK(encoded[0] != 0xFF || has_jpeg_end(encoded),
+  GSNET_CHECK(!is_cut_jpeg(encoded),
               fmt::format("{}: the JPEG data is cut short, no end marker in {} bytes", name, encoded.size()));
   const PictureLibrary& library = picture_library(name);
   try {

@@ -28,6 +28,10 @@ struct Picture {
 /// is cut short, a side of 0 or more than 8192.
 PictureExtent announced_extent(std::span<const uint8_t> encoded, const std::string& name);
 
+/// True for a JPEG without an end marker after the start of its scan: decoders fill what is missing with grey and say
+/// nothing. Damage in the middle is not seen.
+bool is_cut_jpeg(std::span<const uint8_t> encoded);
+
 /// Throws Error starting with `name` where there is no picture decoder.
 void require_decoder(const std::string& name);
 

@@ -39,21 +39,25 @@ bool is_start_of_frame(uint8_t marker) {
   return marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
 }
 
-std::optional<PictureExtent> jpeg_extent(Bytes b) {
+/// Where the first segment with such a marker begins; what segments before it hold, thumbnails too, is stepped over.
+std::optional<size_t> jpeg_segment(Bytes b, bool (*wanted)(uint8_t marker)) {
   for (size_t at = 2; at + 4 <= b.size();) {
     if (b[at] != 0xFF || b[at + 1] == 0xFF || b[at + 1] == 0) {
       ++at;
       continue;
     }
     const uint8_t marker = b[at + 1];
-    if (is_start_of_frame(marker)) {
-      if (at + 9 > b.size()) return std::nullopt;
-      return PictureExtent{big_endian(b, at + 5, 2), big_endian(b, at + 7, 2)};
-    }
+    if (wanted(marker)) return at;
     const bool bare = marker == 0x01 || (marker >= 0xD0 && marker <= 0xD9);
     at += bare ? 2 : 2 + static_cast<size_t>(std::max<int64_t>(2, big_endian(b, at + 2, 2)));
   }
   return std::nullopt;
+}
+
+std::optional<PictureExtent> jpeg_extent(Bytes b) {
+  const auto frame = jpeg_segment(b, is_start_of_frame);
+  if (!frame || *frame + 9 > b.size()) return std::nullopt;
+  return PictureExtent{big_endian(b, *frame + 5, 2), big_endian(b, *frame + 7, 2)};
 }
 
 std::optional<PictureExtent> bmp_extent(Bytes b) {
@@ -104,6 +108,16 @@ PictureExtent announced_extent(std::span<const uint8_t> encoded, const std::stri
               fmt::format("{}: the header announces {} x {} pixels, expected sides of 1 to {}", name, extent->height,
                           extent->width, kMostPictureSide));
   return *extent;
+}
+
+bool is_cut_jpeg(std::span<const uint8_t> encoded) {
+  if (!starts_with(encoded, "\xFF\xD8\xFF")) return false;
+  const auto scan = jpeg_segment(encoded, [](uint8_t marker) { return marker == 0xDA; });
+  if (!scan) return true;
+  for (size_t at = encoded.size(); at >= *scan + 2; --at) {
+    if (encoded[at - 2] == 0xFF && encoded[at - 1] == 0xD9) return false;
+  }
+  return true;
 }
 
 }  // namespace gsnet::data

@@ -116,6 +116,8 @@ void AtomicFile::fail(const char* what, int reason) const {
   throw Error(fmt::format("cannot {} '{}': {}", what, target_.string(), reason_of(reason)));
 }
 
+void require_writable(const std::filesystem::path& path) { const AtomicFile probe(path); }
+
 void write_atomically(const std::filesystem::path& path, std::string_view bytes) {
   AtomicFile file(path);
   file.write(bytes.data(), bytes.size());

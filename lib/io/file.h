@@ -50,4 +50,7 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
+/// Throws the error that writing this file would end with, as far as that is known before; leaves nothing behind.
+void require_writable(const std::filesystem::path& path);
+
 }  // namespace gsnet::io

@@ -60,10 +60,12 @@ TEST_CASE("verify tells people apart, and under what it stops", "[apps][faces]")
   const Faces faces;
   const std::string report = faces.scratch / "report", json = faces.scratch / "v.json";
   std::string out;
-  REQUIRE(run({"verify", faces.model, "--pairs", faces.pairs, "--images", faces.images, "--report", report, "--json",
-               json, "--corrupt", "gaussian_noise:5", "--corrupt", "contrast:5", "--far", "0.5,1e-2", "--certify"},
-              &out) == 0);
-  CHECK_THAT(out, Contains("2-fold accuracy") && Contains("100.00 %") && Contains("too few") && Contains("contrast:5"));
+  REQUIRE(
+      run({"verify", faces.model, "--pairs", faces.pairs, "--images", faces.images, "--report", report, "--json", json,
+           "--corrupt", "gaussian_noise:5", "--corrupt", "brightness:1+contrast:5", "--far", "0.5,1e-2", "--certify"},
+          &out) == 0);
+  CHECK_THAT(out, Contains("2-fold accuracy") && Contains("100.00 %") && Contains("too few") &&
+                      Contains("brightness:1+contrast:5"));
   const Json found = Json::parse(data::content_of(json));
   CHECK(found["pictures"] == 18);
   REQUIRE(found["conditions"].size() == 3);
@@ -173,6 +175,15 @@ TEST_CASE("verify and embed: one clear error", "[apps][faces]") {
   CHECK(run({"verify", faces.model, "--pairs", faces.pairs, "--images", faces.images, "--corrupt", "fog:3"}, nullptr,
             &error) == 2);
   CHECK_THAT(error, Contains("fog"));
+  // Where results cannot go is told before a model is read.
+  const std::string nowhere = faces.scratch / "nowhere/v.json";
+  CHECK(run({"verify", faces.scratch / "no model", "--pairs", faces.pairs, "--images", faces.images, "--json", nowhere},
+            nullptr, &error) == 1);
+  CHECK_THAT(error, Contains("nowhere/v.json"));
+  CHECK(run({"embed", faces.scratch / "no model", "--images", faces.images, "--out", faces.scratch / "e", "--csv",
+             nowhere},
+            nullptr, &error) == 1);
+  CHECK_THAT(error, Contains("nowhere/v.json"));
   CHECK(run({"verify", faces.model, "--pairs", faces.pairs, "--images", faces.scratch / "no"}, nullptr, &error) == 1);
   CHECK_THAT(error, Contains("no: expected a folder"));
   CHECK(run({"verify", faces.model, "--bin", faces.pairs}, nullptr, &error) == 1);

@@ -66,7 +66,7 @@ double mean_square(const Dataset& a, const Dataset& b, int64_t count) {
 
 bool can(Corruption kind) {
 #if GSNET_WITH_OPENCV
-  return kind <= Corruption::distant;
+  return static_cast<size_t>(kind) < corruption_names().size();
 #else
   return kind != Corruption::jpeg;
 #endif
@@ -123,7 +123,7 @@ TEST_CASE("corruption: a picture is a function of seed, kind, severity and index
     CHECK(forward == backward);
     CHECK(pixels_of(*corrupted(clean, {kind, 3, 11}), 4) == forward[4]);
     const bool drawn = kind <= Corruption::impulse_noise || kind == Corruption::motion_blur ||
-                       kind == Corruption::occlusion || kind == Corruption::distant;
+                       kind == Corruption::occlusion || kind == Corruption::distant || kind == Corruption::mask;
     CHECK((pixels_of(*corrupted(clean, {kind, 3, 12}), 4) != forward[4]) == drawn);
     const std::vector<std::vector<uint8_t>> twice(2, pixels_of(*clean, 4));
     const auto same = corrupted(std::make_shared<Held>(clean->picture(), twice), {kind, 3, 11});
@@ -188,6 +188,47 @@ TEST_CASE("corruption: distant faces are averaged, noisy and smooth again", "[da
   CHECK(high < 130);
 }
 
+TEST_CASE("corruption: a mask covers mouth and chin, more of the nose at each severity, never the eyes", "[data]") {
+  const auto clean = waves(PictureShape{3, 112, 112}, 1);
+  const auto before = pixels_of(*clean, 0);
+  int64_t covered = 0;
+  for (int severity = 1; severity <= 5; ++severity) {
+    const auto masked = pixels_of(*corrupted(clean, {Corruption::mask, severity, 3}), 0);
+    const auto pixel = [&](const std::vector<uint8_t>& from, int y, int x) {
+      const auto at = from.begin() + (y * 112 + x) * 3;
+      return std::vector<uint8_t>(at, at + 3);
+    };
+    const auto colour = pixel(masked, 105, 56);
+    CHECK(pixel(masked, 92, 56) == colour);                                            // the mouth
+    CHECK(pixel(masked, 111, 5) == pixel(before, 111, 5));                             // beside the chin
+    CHECK(std::equal(before.begin(), before.begin() + 56 * 112 * 3, masked.begin()));  // eyes, at rows about 51
+    int64_t now = 0;
+    for (int y = 0; y < 112; ++y) {
+      for (int x = 0; x < 112; ++x) now += pixel(masked, y, x) == colour ? 1 : 0;
+    }
+    CHECK(now > covered);
+    covered = now;
+  }
+  CHECK(covered > 112 * 112 / 4);
+  CHECK(covered < 112 * 112 / 2);
+}
+
+TEST_CASE("corruption: chains go from the left", "[data]") {
+  const auto clean = waves(PictureShape{3, 32, 32});
+  const CorruptionChain chain = parse_corruption_chain("low_resolution:3+contrast:2", 5);
+  REQUIRE(chain.size() == 2);
+  CHECK(chain[1].kind == Corruption::contrast);
+  CHECK(chain[1].seed == 5);
+  CHECK(to_string(chain) == "low_resolution:3+contrast:2");
+  const auto by_hand = corrupted(corrupted(clean, {Corruption::low_resolution, 3, 5}), {Corruption::contrast, 2, 5});
+  CHECK(pixels_of(*corrupted(clean, chain), 1) == pixels_of(*by_hand, 1));
+  CHECK(corrupted(clean, CorruptionChain{}) == clean);
+  for (const char* wrong : {"", "+", "contrast:1+", "+contrast:1", "contrast:1++contrast:2", "contrast+contrast:2"}) {
+    CAPTURE(wrong);
+    CHECK_THROWS_AS(parse_corruption_chain(wrong), Error);
+  }
+}
+
 TEST_CASE("corruption: a mixture draws one condition a picture", "[data]") {
   const auto clean = waves(PictureShape{3, 16, 16}, 300);
   const auto noisy = corrupted(clean, {Corruption::gaussian_noise, 3, 1});
@@ -228,7 +269,7 @@ TEST_CASE("corruption: names there and back, wrong ones refused", "[data]") {
   }
   CHECK_THROWS_WITH(parse_corruption("fog:3"), Contains("fog:3") && Contains("motion_blur"));
   const auto clean = waves(PictureShape{2, 8, 8});
-  CHECK_THROWS_AS(corrupted(nullptr, {}), Error);
+  CHECK_THROWS_AS(corrupted(nullptr, CorruptionSpec{}), Error);
   CHECK_THROWS_AS(corrupted(clean, {Corruption::contrast, 0, 0}), Error);
   CHECK_THROWS_AS(corrupted(clean, {Corruption::contrast, 6, 0}), Error);
   CHECK_THROWS_AS(corrupted(clean, {static_cast<Corruption>(99), 1, 0}), Error);

@@ -67,6 +67,22 @@ TEST_CASE("pictures: headers are read before anything is decoded", "[data]") {
   }
 }
 
+TEST_CASE("pictures: a JPEG's end is looked for behind its scan, not in the thumbnail", "[data]") {
+  const auto cut = [](const std::string& bytes) {
+    return is_cut_jpeg(std::span(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+  };
+  const std::string thumbnail("\xFF\xD8\xFF\xE1\x00\x08\xFF\xD8\x01\x02\xFF\xD9", 12);
+  const std::string scan("\xFF\xDA\x00\x04\x01\x02pixels", 12), end("\xFF\xD9", 2);
+  CHECK_FALSE(cut(thumbnail + scan + end));
+  CHECK_FALSE(cut(thumbnail + scan + end + "what follows"));
+  CHECK(cut(thumbnail + scan));
+  CHECK(cut(thumbnail + scan + end[0]));
+  CHECK(cut(thumbnail));
+  CHECK(cut(std::string("\xFF\xD8\xFF", 3) + end));
+  CHECK_FALSE(cut(png_of(5, 3, 0, 0, 0)));
+  CHECK_FALSE(cut(""));
+}
+
 #if GSNET_WITH_OPENCV
 
 std::vector<int> first_pixel(const Dataset& set, int64_t i) {
