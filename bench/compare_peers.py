@@ -2,8 +2,9 @@
 """Times gsnet against the same network in PyTorch, in turns on one machine, and prints the ratio.
 
     bench/compare_peers.py --gsnet build/release/gsnet --python venv/bin/python [--depth 5] [--conv gs4] [--batch 128]
+                           [--variants eager,compiled,channels_last]
 
-Three rows: the reference code's function exactly (Taylor 5 and 12, four bilinear forms, orthogonal last layer, minimum
+A row for every variant of the peer; ratios are to the best of them, column by column. Then three: the reference code's function exactly (Taylor 5 and 12, four bilinear forms, orthogonal last layer, minimum
 first), gsnet's own defaults (sound norm, Chebyshev, every group used, normalised last layer), and these for least memory.
 Training and evaluation are processes of their own, and memory is the training one's. bench/peers/README.md says how to
 install the peer; the best of several rounds counts for both sides.
@@ -34,9 +35,9 @@ def gsnet(options, mode, settings):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def peer(options, mode):
+def peer(options, variant, mode):
     command = [str(HERE / "peers" / "run.sh"), "--depth", str(options.depth), "--conv", options.conv, "--width", str(options.width),
-               "--classes", "10", "--batch", str(options.batch), "--mode", mode, "--variant", options.variant, "--threads",
+               "--classes", "10", "--batch", str(options.batch), "--mode", mode, "--variant", variant, "--threads",
                str(options.threads), "--seconds", str(options.seconds), "--repeats", "2", "--json"]
     out = subprocess.run(command, check=True, capture_output=True, text=True, env=dict(os.environ, PYTHON=options.python)).stdout
     return json.loads(out.strip().splitlines()[-1])
@@ -47,28 +48,31 @@ def main():
     parser.add_argument("--gsnet", default="build/release/gsnet")
     parser.add_argument("--python", default="python3", help="the interpreter that has torch")
     parser.add_argument("--conv", choices=CONVS, default="gs4")
-    parser.add_argument("--variant", default="eager")
+    parser.add_argument("--variants", default="eager", help="of the peer: eager, compiled, channels_last, bf16")
     for name, standard in (("depth", 5), ("width", 32), ("batch", 128), ("threads", os.cpu_count()), ("rounds", 3)):
         parser.add_argument(f"--{name}", type=int, default=standard)
     parser.add_argument("--seconds", type=float, default=8)
     options = parser.parse_args()
 
-    rows = {name: [] for name in ("PyTorch", *ROWS)}
+    peers = {f"PyTorch, {variant}": variant for variant in options.variants.split(",")}
+    rows = {name: [] for name in (*peers, *ROWS)}
     for _ in range(options.rounds):
-        train, evaluate = peer(options, "train"), peer(options, "eval")
-        rows["PyTorch"].append((train["images_per_s"], evaluate["images_per_s"], train["peak_rss_mb"]))
+        for name, variant in peers.items():
+            train, evaluate = peer(options, variant, "train"), peer(options, variant, "eval")
+            rows[name].append((train["images_per_s"], evaluate["images_per_s"], train["peak_rss_mb"]))
         for name, settings in ROWS.items():
             train, evaluate = (gsnet(options, mode, CONVS[options.conv] + settings) for mode in ("train", "eval"))
             rows[name].append((train["train_images_per_second"], evaluate["eval_images_per_second"],
                                train["peak_process_bytes"] * 1e-6))
-    print(f"LipConvNet-{options.depth}, {options.conv}, width {options.width}, batch {options.batch}, {options.threads} threads, "
-          f"{options.variant}; best of {options.rounds} rounds in turns")
-    print(f"{'':24}{'train img/s':>12}{'ratio':>7}{'eval img/s':>12}{'ratio':>7}{'peak MB':>9}")
-    base = [max(column) for column in zip(*rows["PyTorch"])]
-    for name, runs in rows.items():
-        train, evaluate, _ = (max(column) for column in zip(*runs))
-        memory = min(run[2] for run in runs)
-        print(f"{name:24}{train:12.1f}{train / base[0]:7.2f}{evaluate:12.1f}{evaluate / base[1]:7.2f}{memory:9.0f}")
+    print(f"LipConvNet-{options.depth}, {options.conv}, width {options.width}, batch {options.batch}, {options.threads} threads; "
+          f"best of {options.rounds} rounds in turns, ratios to PyTorch's best")
+    print(f"{'':24}{'train img/s':>12}{'ratio':>7}{'eval img/s':>12}{'ratio':>7}{'peak MB':>9}{'ratio':>7}")
+    best = {name: (max(run[0] for run in runs), max(run[1] for run in runs), min(run[2] for run in runs))
+            for name, runs in rows.items()}
+    base = [pick(best[name][column] for name in peers) for column, pick in enumerate((max, max, min))]
+    for name, (train, evaluate, memory) in best.items():
+        print(f"{name:24}{train:12.1f}{train / base[0]:7.2f}{evaluate:12.1f}{evaluate / base[1]:7.2f}{memory:9.0f}"
+              f"{memory / base[2]:7.2f}")
 
 
 if __name__ == "__main__":

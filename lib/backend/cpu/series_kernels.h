@@ -64,12 +64,14 @@ struct GradientStep {
 };
 
 /// A step over tiles: `width` vectors of a pixel (or tile) lie beside each other. Tiles are counted row by row, of the
-/// whole picture; arrays of frequencies hold those from first_tile on.
+/// whole picture; arrays of frequencies hold those from first_tile on, `together` neighbours vector by vector in turn,
+/// as if they were one tile of more images.
 struct TileStep {
   const float* from;
   float* to;
   int64_t frequency_stride;  ///< floats
-  int64_t tiles_wide;        ///< in a row of the picture
+  int64_t together;
+  int64_t tiles_wide;  ///< in a row of the picture
   int64_t first_tile;
   int64_t width;
   int64_t begin, end;  ///< the part of tiles x width to do
@@ -80,11 +82,11 @@ struct TileStep {
 struct TileKernels {
   int64_t outputs, products;  ///< along an axis
 
-  /// to[frequency][tile][n] from from[pixel][n].
+  /// to[frequency][tiles][n][tile of these] from from[pixel][n].
   void (*spread)(const SeriesGeometry&, const TileStep&);
   /// The adjoint of gather: the same from gradients of its outputs.
   void (*spread_outputs)(const SeriesGeometry&, const TileStep&);
-  /// From from[frequency][tile][n]; where to, and with what added, is in the convolution's step.
+  /// From from[frequency][tiles][n][tile of these]; where to, and with what added, is in the convolution's step.
   void (*gather)(const SeriesGeometry&, const TileStep&, const ConvStep&);
   /// Frequencies of a kernel from its 9 taps, element by element of arrays of `count`; and the adjoint.
   void (*kernel)(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t count);

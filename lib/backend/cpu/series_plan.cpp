@@ -117,8 +117,8 @@ SeriesGeometry SeriesPlan::tile_row(int64_t count) const {
 }
 
 int64_t SeriesPlan::frequency_floats() const {
-  const int64_t most = blocks > 1 ? vectors : last_vectors;
-  return staggered(tiles_at_once * geometry.channels * most * kernels->vector);
+  const int64_t most = blocks > 1 ? vectors : last_vectors, even = ceil_div(tiles_at_once, 2) * 2;
+  return staggered(even * geometry.channels * most * kernels->vector);
 }
 
 int64_t SeriesPlan::column_frequency_floats() const {

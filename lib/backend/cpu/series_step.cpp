@@ -23,6 +23,7 @@ TileStep tile_step(const SeriesPlan& plan, const Member& member, Chunk chunk, in
   TileStep s = {};
   s.tiles_wide = plan.tiles_wide;
   s.first_tile = chunk.first;
+  s.together = 1;
   s.width = width;
   s.begin = part.begin;
   s.end = part.end;
@@ -43,9 +44,11 @@ void step_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, c
   const int64_t stride = plan.frequency_floats(), square = g.channels * g.channels;
   float* in = scratch;
   float* out = scratch + plan.products() * stride;
+  const int64_t together = std::min(2 / step.vectors, plan.tiles_at_once);  // every weight loaded is used twice
   each_chunk(plan, [&](Chunk chunk) {
     TileStep tiles = tile_step(plan, member, chunk, g.channels * step.vectors);
     tiles.frequency_stride = stride;
+    tiles.together = together;
     if (task >= 0) {
       tiles.from = step.u;
       tiles.to = in;
@@ -53,14 +56,14 @@ void step_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, c
     }
     member.meet();
     if (task >= 0) {
-      const SeriesGeometry row = plan.tile_row(chunk.count);
-      each_frequency(plan, member, g.runs * chunk.count, [&](int64_t f, int64_t begin, int64_t end) {
+      const SeriesGeometry row = plan.tile_row((chunk.count + together - 1) / together);
+      each_frequency(plan, member, g.runs * row.width, [&](int64_t f, int64_t begin, int64_t end) {
         ConvStep product = {};
         product.u = in + f * stride;
         product.weights = step.weights + f * square;
         product.out = out + f * stride;
         product.beta = 1;
-        product.vectors = step.vectors;
+        product.vectors = step.vectors * together;
         product.begin = begin;
         product.end = end;
         plan.kernels->conv(row, product);

@@ -137,52 +137,70 @@ static inline Window window_at(const SeriesGeometry& g, int64_t row, int64_t col
           clipped(column, extent, g.width)};
 }
 
-template <int kExtent>
-static inline void load_window(const float* pixel, const Window& w, int64_t row_stride, int64_t pixel_stride,
-                               Vector (&d)[kExtent][kExtent]) {
-  if (w.inside(kExtent)) {
+/// Where a tile's first vector is in an array of one frequency; the next ones are `together` vectors on.
+static inline int64_t tile_offset(const TileStep& s, int64_t tile) {
+  return (tile / s.together * s.together * s.width + tile % s.together) * kVector;
+}
+
+/// `count` vectors of one tile: `pixel` the first of the window's first pixel, `to` that of the first frequency.
+struct TileRun {
+  const float* pixel;
+  float* to;
+  int64_t count, pixel_stride, row_stride, frequency_stride, step;
+};
+
+/// kInside: the window lies in the picture as a whole. What it sees outside is zero.
+template <int kExtent, int kProducts, Transform kTransform, bool kInside>
+static void spread_run(const TileRun run, const Window w) {
+  Vector d[kExtent][kExtent] = {}, v[kProducts][kProducts];
+  for (int64_t n = 0; n < run.count; ++n) {
+    const float* pixel = run.pixel + n * kVector;
+    if constexpr (kInside) {
 #pragma GCC unroll 6
-    for (int r = 0; r < kExtent; ++r) {
+      for (int r = 0; r < kExtent; ++r) {
 #pragma GCC unroll 6
-      for (int c = 0; c < kExtent; ++c) d[r][c] = load(pixel + r * row_stride + c * pixel_stride);
+        for (int c = 0; c < kExtent; ++c) d[r][c] = load(pixel + r * run.row_stride + c * run.pixel_stride);
+      }
+    } else {
+      for (int64_t r = w.row_begin; r < w.row_end; ++r) {
+        for (int64_t c = w.column_begin; c < w.column_end; ++c) {
+          d[r][c] = load(pixel + r * run.row_stride + c * run.pixel_stride);
+        }
+      }
     }
-    return;
-  }
-  for (int r = 0; r < kExtent; ++r) {
-    const bool row_inside = r >= w.row_begin && r < w.row_end;
-    for (int c = 0; c < kExtent; ++c) {
-      const bool inside = row_inside && c >= w.column_begin && c < w.column_end;
-      d[r][c] = inside ? load(pixel + r * row_stride + c * pixel_stride) : Vector{};
+    both_axes<kExtent, kProducts, kTransform>(d, v);
+    float* to = run.to + n * run.step;
+#pragma GCC unroll 6
+    for (int p = 0; p < kProducts; ++p) {
+#pragma GCC unroll 6
+      for (int q = 0; q < kProducts; ++q) {
+        store(to, v[p][q]);
+        to += run.frequency_stride;
+      }
     }
   }
 }
 
-/// to[frequency][tile][n] = transform of a window of from[pixel][n]; see TileKernels.
+/// to[frequency][tiles][n][tile of these] = transform of a window of from[pixel][n]; see TileKernels.
 template <class Form, int kExtent, int kBefore, Transform kTransform>
 static void spread_windows(const SeriesGeometry& g, const TileStep& s) {
-  constexpr int kProducts = Form::kProducts;
-  const int64_t pixel_stride = s.width * kVector, row_stride = g.width * pixel_stride;
+  const int64_t pixel_stride = s.width * kVector, row_stride = g.width * pixel_stride, step = s.together * kVector;
   for (int64_t at = s.begin; at < s.end;) {
     const int64_t tile = at / s.width, first = at % s.width;
-    const int64_t last = smaller(s.width, first + s.end - at);
+    const int64_t count = smaller(s.width - first, s.end - at);
     const int64_t whole = s.first_tile + tile;
     const Window w = window_at(g, whole / s.tiles_wide * Form::kOutputs - kBefore,
                                whole % s.tiles_wide * Form::kOutputs - kBefore, kExtent);
-    const float* pixel = s.from + w.row * row_stride + w.column * pixel_stride;
-    float* to = s.to + tile * pixel_stride;
-    for (int64_t n = first; n < last; ++n) {
-      Vector d[kExtent][kExtent], v[kProducts][kProducts];
-      load_window<kExtent>(pixel + n * kVector, w, row_stride, pixel_stride, d);
-      both_axes<kExtent, kProducts, kTransform>(d, v);
-#pragma GCC unroll 6
-      for (int p = 0; p < kProducts; ++p) {
-#pragma GCC unroll 6
-        for (int q = 0; q < kProducts; ++q) {
-          store(to + (p * kProducts + q) * s.frequency_stride + n * kVector, v[p][q]);
-        }
-      }
-    }
-    at += last - first;
+    const TileRun run = {s.from + w.row * row_stride + w.column * pixel_stride + first * kVector,
+                         s.to + tile_offset(s, tile) + first * step,
+                         count,
+                         pixel_stride,
+                         row_stride,
+                         s.frequency_stride,
+                         step};
+    (w.inside(kExtent) ? spread_run<kExtent, Form::kProducts, kTransform, true>
+                       : spread_run<kExtent, Form::kProducts, kTransform, false>)(run, w);
+    at += count;
   }
 }
 
@@ -196,41 +214,77 @@ static void spread_outputs(const SeriesGeometry& g, const TileStep& s) {
   spread_windows<Form, Form::kOutputs, 0, Form::output_adjoint>(g, s);
 }
 
-/// out[pixel][n] = alpha x + beta times the tile of from[frequency][tile][n]; sum = sum_in + out.
-template <class Form>
-static void gather_outputs(const SeriesGeometry& g, const TileStep& s, const ConvStep& c) {
+/// One tile of gather(): `from` its first frequency's first vector, `to` where its first pixel's is in the arrays of
+/// `c`.
+struct GatherRun {
+  const float* from;
+  int64_t to, count, rows, columns, pixel_stride, row_stride, frequency_stride, step;
+};
+
+/// kWhole: all its pixels lie in the picture. kSum: the step keeps a sum.
+template <class Form, bool kWhole, bool kSum>
+static void gather_run(const GatherRun run, const ConvStep c) {
   constexpr int kProducts = Form::kProducts, kOutputs = Form::kOutputs;
-  const int64_t pixel_stride = s.width * kVector, row_stride = g.width * pixel_stride;
   const Vector alpha = fill(c.alpha), beta = fill(c.beta);
-  for (int64_t at = s.begin; at < s.end;) {
-    const int64_t tile = at / s.width, first = at % s.width;
-    const int64_t last = smaller(s.width, first + s.end - at);
-    const int64_t whole = s.first_tile + tile;
-    const int64_t row = whole / s.tiles_wide * kOutputs, column = whole % s.tiles_wide * kOutputs;
-    const int64_t rows = smaller(kOutputs, g.height - row), columns = smaller(kOutputs, g.width - column);
-    const int64_t pixel = row * row_stride + column * pixel_stride;
-    const float* from = s.from + tile * pixel_stride;
-    for (int64_t n = first; n < last; ++n) {
-      Vector m[kProducts][kProducts], y[kOutputs][kOutputs];
+  const auto put = [&](int64_t to, Vector total) {
+    total *= beta;
+    if (c.x != nullptr) total = multiply_add(alpha, load(c.x + to), total);
+    store(c.out + to, total);
+    if (kSum) store(c.sum + to, load(c.sum_in + to) + total);
+  };
+  for (int64_t n = 0; n < run.count; ++n) {
+    Vector m[kProducts][kProducts], y[kOutputs][kOutputs];
+    const float* from = run.from + n * run.step;
 #pragma GCC unroll 6
-      for (int p = 0; p < kProducts; ++p) {
+    for (int p = 0; p < kProducts; ++p) {
 #pragma GCC unroll 6
-        for (int q = 0; q < kProducts; ++q) {
-          m[p][q] = load(from + (p * kProducts + q) * s.frequency_stride + n * kVector);
-        }
-      }
-      both_axes<kProducts, kOutputs, Form::output>(m, y);
-      for (int r = 0; r < rows; ++r) {
-        for (int i = 0; i < columns; ++i) {
-          const int64_t to = pixel + r * row_stride + i * pixel_stride + n * kVector;
-          Vector total = y[r][i] * beta;
-          if (c.x != nullptr) total = multiply_add(alpha, load(c.x + to), total);
-          store(c.out + to, total);
-          if (c.sum != nullptr) store(c.sum + to, load(c.sum_in + to) + total);
-        }
+      for (int q = 0; q < kProducts; ++q) {
+        m[p][q] = load(from);
+        from += run.frequency_stride;
       }
     }
-    at += last - first;
+    both_axes<kProducts, kOutputs, Form::output>(m, y);
+    const int64_t to = run.to + n * kVector;
+    if constexpr (kWhole) {
+#pragma GCC unroll 4
+      for (int r = 0; r < kOutputs; ++r) {
+#pragma GCC unroll 4
+        for (int i = 0; i < kOutputs; ++i) put(to + r * run.row_stride + i * run.pixel_stride, y[r][i]);
+      }
+    } else {
+      for (int64_t r = 0; r < run.rows; ++r) {
+        for (int64_t i = 0; i < run.columns; ++i) put(to + r * run.row_stride + i * run.pixel_stride, y[r][i]);
+      }
+    }
+  }
+}
+
+/// out[pixel][n] = alpha x + beta times the tile of from[frequency][tiles][n][tile of these]; sum = sum_in + out.
+template <class Form>
+static void gather_outputs(const SeriesGeometry& g, const TileStep& s, const ConvStep& c) {
+  constexpr int kOutputs = Form::kOutputs;
+  const int64_t pixel_stride = s.width * kVector, row_stride = g.width * pixel_stride, step = s.together * kVector;
+  for (int64_t at = s.begin; at < s.end;) {
+    const int64_t tile = at / s.width, first = at % s.width;
+    const int64_t count = smaller(s.width - first, s.end - at);
+    const int64_t whole = s.first_tile + tile;
+    const int64_t row = whole / s.tiles_wide * kOutputs, column = whole % s.tiles_wide * kOutputs;
+    const GatherRun run = {s.from + tile_offset(s, tile) + first * step,
+                           row * row_stride + column * pixel_stride + first * kVector,
+                           count,
+                           smaller(kOutputs, g.height - row),
+                           smaller(kOutputs, g.width - column),
+                           pixel_stride,
+                           row_stride,
+                           s.frequency_stride,
+                           step};
+    const bool inside = run.rows == kOutputs && run.columns == kOutputs;
+    if (c.sum != nullptr) {
+      (inside ? gather_run<Form, true, true> : gather_run<Form, false, true>)(run, c);
+    } else {
+      (inside ? gather_run<Form, true, false> : gather_run<Form, false, false>)(run, c);
+    }
+    at += count;
   }
 }
 
