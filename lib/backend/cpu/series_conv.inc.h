@@ -1,6 +1,7 @@
-// The convolution step of a series. Innermost: one output pixel, one run of output channels, all lanes of the block,
-// summed over the taps inside the picture and the input channels. Taps next to each other in a row of the kernel are
-// next to each other in the block too, so that each row of taps is one pass over both arrays.
+// The convolution step of a series. Innermost: one output pixel, or two neighbours that use every weight twice, one run
+// of output channels, all lanes of the block, summed over the taps inside the picture and the input channels. Taps next
+// to each other in a row of the kernel are next to each other in the block too, so that each row of taps is one pass
+// over both arrays.
 #pragma once
 
 #include "backend/cpu/series_kernels.h"
@@ -21,43 +22,48 @@ static inline TapRange taps_inside(int64_t at, int64_t extent, int64_t window) {
 struct ConvPixel {
   const SeriesGeometry* geometry;
   const ConvStep* step;
-  int64_t row, column;
+  int64_t row, column;    ///< of the first of the pixels
   int64_t first_channel;  ///< of the run
 };
 
 /// Weights stream through the caches: they are asked for this many floats before they are used.
 constexpr int64_t kWeightsAhead = 512;
 
-// Short runs are summed in several independent parts, so that the multiply-adds do not wait for each other.
-template <int kRun, int kVectors>
-static void conv_pixel(const ConvPixel& at) {
-  constexpr int kSplit = kAccumulators / (kRun * kVectors) > 1 ? kAccumulators / (kRun * kVectors) : 1;
+// Short runs are summed in several independent parts, so that the multiply-adds do not wait for each other. Of two
+// pixels all taps are inside along the row.
+template <int kRun, int kVectors, int kPixels>
+static void conv_pixels(const ConvPixel& at) {
+  constexpr int kValues = kVectors * kPixels;
+  constexpr int kSplit = kAccumulators / (kRun * kValues) > 1 ? kAccumulators / (kRun * kValues) : 1;
   constexpr int64_t kLanes = kVectors * kVector;
   const SeriesGeometry& g = *at.geometry;
+  const int64_t pixel_floats = g.channels * kLanes;
   const ConvStep& s = *at.step;
   const TapRange rows = taps_inside(at.row, g.height, g.kernel_height);
   const TapRange columns = taps_inside(at.column, g.width, g.kernel_width);
   const float* weights = s.weights + at.first_channel * taps_of(g) * g.channels;
 
-  Vector sum[kSplit][kRun][kVectors] = {};
+  Vector sum[kSplit][kRun][kValues] = {};
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     const int64_t pixel =
         (at.row + row - g.kernel_height / 2) * g.width + at.column + columns.begin - g.kernel_width / 2;
-    const float* u = s.u + pixel * g.channels * kLanes;
+    const float* u = s.u + pixel * pixel_floats;
     const float* w = weights + (row * g.kernel_width + columns.begin) * g.channels * kRun;
     int64_t left = (columns.end - columns.begin) * g.channels;
     for (; left >= kSplit; left -= kSplit) {
       __builtin_prefetch(w + kWeightsAhead);
 #pragma GCC unroll 16
       for (int k = 0; k < kSplit; ++k) {
-        Vector value[kVectors];
+        Vector value[kValues];
 #pragma GCC unroll 2
-        for (int v = 0; v < kVectors; ++v) value[v] = load(u + (k * kVectors + v) * kVector);
+        for (int v = 0; v < kValues; ++v) {
+          value[v] = load(u + v / kVectors * pixel_floats + (k * kVectors + v % kVectors) * kVector);
+        }
 #pragma GCC unroll 16
         for (int o = 0; o < kRun; ++o) {
           const Vector weight = fill(w[k * kRun + o]);
 #pragma GCC unroll 2
-          for (int v = 0; v < kVectors; ++v) sum[k][o][v] = multiply_add(weight, value[v], sum[k][o][v]);
+          for (int v = 0; v < kValues; ++v) sum[k][o][v] = multiply_add(weight, value[v], sum[k][o][v]);
         }
       }
       u += kSplit * kLanes;
@@ -67,8 +73,9 @@ static void conv_pixel(const ConvPixel& at) {
 #pragma GCC unroll 16
       for (int o = 0; o < kRun; ++o) {
 #pragma GCC unroll 2
-        for (int v = 0; v < kVectors; ++v) {
-          sum[0][o][v] = multiply_add(fill(w[o]), load(u + v * kVector), sum[0][o][v]);
+        for (int v = 0; v < kValues; ++v) {
+          const Vector value = load(u + v / kVectors * pixel_floats + v % kVectors * kVector);
+          sum[0][o][v] = multiply_add(fill(w[o]), value, sum[0][o][v]);
         }
       }
       u += kLanes;
@@ -81,8 +88,8 @@ static void conv_pixel(const ConvPixel& at) {
 #pragma GCC unroll 16
   for (int o = 0; o < kRun; ++o) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      const int64_t to = offset + (o * kVectors + v) * kVector;
+    for (int v = 0; v < kValues; ++v) {
+      const int64_t to = offset + v / kVectors * pixel_floats + (o * kVectors + v % kVectors) * kVector;
       Vector total = sum[0][o][v];
 #pragma GCC unroll 16
       for (int k = 1; k < kSplit; ++k) total += sum[k][o][v];
@@ -96,40 +103,53 @@ static void conv_pixel(const ConvPixel& at) {
 
 using ConvPixelFunction = void (*)(const ConvPixel&);
 
-template <int kVectors, int... kRuns>
+template <int kVectors, int kPixels, int... kRuns>
 struct ConvPixelTable {
-  static constexpr ConvPixelFunction of[] = {conv_pixel<kRuns, kVectors>...};
+  static constexpr ConvPixelFunction of[] = {conv_pixels<kRuns, kVectors, kPixels>...};
 };
 
 constexpr int kLargestRun = kAccumulators / 2;
 
 #if defined(__AVX512F__)
-template <int kVectors>
-using ConvPixels = ConvPixelTable<kVectors, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
+template <int kVectors, int kPixels>
+using ConvPixels = ConvPixelTable<kVectors, kPixels, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
 #else
-template <int kVectors>
-using ConvPixels = ConvPixelTable<kVectors, 1, 2, 3, 4, 5, 6>;
+template <int kVectors, int kPixels>
+using ConvPixels = ConvPixelTable<kVectors, kPixels, 1, 2, 3, 4, 5, 6>;
 #endif
 
+/// All runs of [first, first + together) at one pixel, or at two.
+static void conv_runs(const ConvPixelFunction* of, ConvPixel at, int64_t first, int64_t together) {
+  const SeriesGeometry& g = *at.geometry;
+  for (int64_t run = first; run < first + together; ++run) {
+    at.first_channel = run_begin(g, run);
+    of[run_begin(g, run + 1) - at.first_channel - 1](at);
+  }
+}
+
 static void conv(const SeriesGeometry& g, const ConvStep& s) {
-  const ConvPixelFunction* pixel_of = s.vectors == 2 ? ConvPixels<2>::of : ConvPixels<1>::of;
-  const int64_t pixels = pixels_of(g);
+  const ConvPixelFunction* one = s.vectors == 2 ? ConvPixels<2, 1>::of : ConvPixels<1, 1>::of;
+  const ConvPixelFunction* two = s.vectors == 2 ? nullptr : ConvPixels<1, 2>::of;
+  const int64_t pixels = pixels_of(g), half = g.kernel_width / 2;
   for (int64_t first = 0; first < g.runs; first += g.runs_at_once) {
     const int64_t together = first + g.runs_at_once < g.runs ? g.runs_at_once : g.runs - first;
     const int64_t base = first * pixels, stop = base + together * pixels;
     const int64_t begin = s.begin > base ? s.begin : base, end = s.end < stop ? s.end : stop;
     if (begin >= end) continue;
-    int64_t pixel = (begin - base) / together, run = first + (begin - base) % together;
+    const int64_t pixel = (begin - base) / together;
+    int64_t run = (begin - base) % together;
     ConvPixel at = {&g, &s, pixel / g.width, pixel % g.width, 0};
-    for (int64_t i = begin; i < end; ++i) {
-      at.first_channel = run_begin(g, run);
-      pixel_of[run_begin(g, run + 1) - at.first_channel - 1](at);
-      if (++run < first + together) continue;
-      run = first;
-      if (++at.column == g.width) {
-        at.column = 0;
-        ++at.row;
-      }
+    for (int64_t i = begin; i < end;) {
+      const bool pair =
+          two != nullptr && run == 0 && i + 2 * together <= end && at.column >= half && at.column + 1 + half < g.width;
+      const int64_t runs = pair ? together : smaller(together - run, end - i);
+      conv_runs(pair ? two : one, at, first + run, runs);
+      i += pair ? 2 * together : runs;
+      run = 0;
+      at.column += pair ? 2 : 1;
+      if (at.column < g.width) continue;
+      at.column = 0;
+      ++at.row;
     }
   }
 }
