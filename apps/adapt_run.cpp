@@ -10,7 +10,6 @@
 #include "apps/norm_statistics.h"
 #include "apps/outputs.h"
 #include "io/model_file.h"
-#include "io/onnx_export.h"
 #include "io/safetensors.h"
 #include "layers/weight.h"
 
@@ -22,11 +21,11 @@ constexpr const char* kAdapter = "adapter";
 /// Where a merged network can be written, told before the hours and not after.
 std::string merged_path(const Options& options) {
   const std::filesystem::path file = options.text("merged");
-  if (file.empty()) return "";
+  if (!options.given("merged")) return "";
   if (file.extension() != ".onnx" && file.extension() != ".safetensors") {
     throw UsageError(fmt::format("--merged {}: the name must end in .onnx or .safetensors", file.string()));
   }
-  require_writable(options, {"merged"});
+  require_writable(options, {"merged"}, {"MODEL", "recipe", "data"});
   return file.string();
 }
 
@@ -186,11 +185,7 @@ int AdaptRun::finish(const RunState& state) {
 
 void AdaptRun::write_merged(Model& model) const {
   if (adapt_.method != "full") model.info.provenance["adapter"] = kept_path().string();
-  if (merged_.ends_with(".onnx")) {
-    io::export_onnx(merged_, model);
-  } else {
-    io::save_model(merged_, model);
-  }
+  write_network(merged_, model);
   fmt::print("merged network: {}\n", merged_);
 }
 

@@ -2,8 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <span>
+#include <utility>
 
 #include "apps/options.h"
 #include "core/error.h"
@@ -14,11 +20,59 @@ namespace {
 
 using Json = nlohmann::json;
 
-Comparison comparison_of(const std::string& path, const Json& json, int64_t count) {
+/// The run must have been about the same model and pictures.
+void check_settings(const std::string& path, const Json& settings, const CertificationReport& report) {
+  const auto other = [&](const std::string& key) {
+    return settings.contains(key) ? settings.at(key).get<std::string>() : std::string("none");
+  };
+  for (const auto& [key, here] : report.settings) {
+    if (key != "model" && key != "data" && key != "split" && key != "corruption") continue;
+    const std::string there = other(key);
+    std::error_code code;
+    const bool same = here == there || (key != "split" && std::filesystem::equivalent(here, there, code));
+    GSNET_CHECK(same, fmt::format("{}: is about {} '{}', here it is '{}'", path, key, there, here));
+  }
+}
+
+/// Radii that smoothing certifies, by picture.
+std::vector<double> smoothed_radii(const Json& samples) {
+  std::vector<double> radii;
+  for (const Json& one : samples) {
+    const Json &predicted = one.at("predicted"), &radius = one.at("radius");
+    const bool right = !predicted.is_null() && predicted == one.at("label");
+    radii.push_back(right && radius.is_number() ? radius.get<double>() : 0);
+  }
+  return radii;
+}
+
+/// Distances of the nearest misclassified pictures, by picture.
+std::vector<double> attacked_distances(const Json& pictures) {
+  std::vector<double> distances;
+  for (const Json& one : pictures) {
+    const Json& distance = one.at("distance");
+    const double found = distance.is_null() ? std::numeric_limits<double>::infinity() : distance.get<double>();
+    distances.push_back(one.at("right").get<bool>() ? found : 0);
+  }
+  return distances;
+}
+
+/// Labels tell whether the pictures are the report's.
+void check_labels(const std::string& path, const Json& pictures, const CertificationReport& report) {
+  GSNET_CHECK(pictures.size() == report.samples.size(),
+              fmt::format("{}: lists {} pictures, here are {}", path, pictures.size(), report.samples.size()));
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    const int there = pictures[i].at("label").get<int>(), here = report.samples[i].label;
+    GSNET_CHECK(there == here, fmt::format("{}: picture {} is of class {}, here it is of class {}: other pictures",
+                                           path, i, there, here));
+  }
+}
+
+Comparison comparison_of(const std::string& path, const Json& json, const CertificationReport& report) {
   const bool attack = json.contains("violations"), smoothing = json.contains("sigma");
   GSNET_CHECK(attack || smoothing, fmt::format("{}: was written by neither gsnet attack nor gsnet smooth", path));
-  const auto n = json.at("n").get<int64_t>();
+  const auto n = json.at("n").get<int64_t>(), count = std::ssize(report.samples);
   GSNET_CHECK(n == count, fmt::format("{}: is about {} pictures, here are {}", path, n, count));
+  check_settings(path, json.at("settings"), report);
   Comparison other;
   other.from_above = attack;
   other.name = attack ? "under attack" : fmt::format("randomised smoothing, sigma {}", json.at("sigma").get<double>());
@@ -26,17 +80,63 @@ Comparison comparison_of(const std::string& path, const Json& json, int64_t coun
     other.accuracy.emplace_back(row.at("eps").get<double>(),
                                 row.at(attack ? "attacked_accuracy" : "certified_accuracy").get<double>());
   }
+  const char* each = attack ? "pictures" : "samples";
+  if (json.contains(each)) {
+    check_labels(path, json.at(each), report);
+    other.samples_l2 = attack ? attacked_distances(json.at(each)) : smoothed_radii(json.at(each));
+  }
+  for (const auto& [key, value] : json.at("settings").items())
+    other.settings.emplace_back(key, value.get<std::string>());
+  for (const char* key : {"abstained", "sigma", "selection", "estimation", "alpha", "seed"}) {
+    const bool known = json.at("settings").contains(key);
+    if (smoothing && !known && json.contains(key)) other.settings.emplace_back(key, json.at(key).dump());
+  }
   return other;
+}
+
+/// (C, H, W) numbers as a picture.
+Thumbnail thumbnail_of(std::span<const float> planes, const Thumbnail& like, bool reversed) {
+  Thumbnail made = like;
+  const size_t channels = static_cast<size_t>(like.channels), pixels = made.pixels.size() / channels;
+  for (size_t c = 0; c < channels; ++c) {
+    const size_t from = reversed ? channels - 1 - c : c;
+    for (size_t p = 0; p < pixels; ++p) {
+      const float value = std::clamp(planes[from * pixels + p], 0.0F, 1.0F);
+      made.pixels[p * channels + c] = static_cast<uint8_t>(std::lround(value * 255));
+    }
+  }
+  return made;
+}
+
+/// The change from clean to broken, enlarged so that its largest number fills the range.
+Thumbnail change_of(std::span<const float> planes, const Thumbnail& clean, bool reversed, double& enlarged) {
+  const size_t channels = static_cast<size_t>(clean.channels), pixels = clean.pixels.size() / channels;
+  std::vector<double> change(clean.pixels.size());
+  double largest = 1e-9;
+  for (size_t c = 0; c < channels; ++c) {
+    const size_t from = reversed ? channels - 1 - c : c;
+    for (size_t p = 0; p < pixels; ++p) {
+      const size_t at = p * channels + c;
+      change[at] = double{planes[from * pixels + p]} - clean.pixels[at] / 255.0;
+      largest = std::max(largest, std::abs(change[at]));
+    }
+  }
+  enlarged = 0.5 / largest;
+  Thumbnail made = clean;
+  for (size_t at = 0; at < change.size(); ++at) {
+    made.pixels[at] = static_cast<uint8_t>(std::lround(255 * std::clamp(0.5 + enlarged * change[at], 0.0, 1.0)));
+  }
+  return made;
 }
 
 }  // namespace
 
-std::vector<Comparison> read_comparisons(const std::string& files, int64_t count) {
+std::vector<Comparison> read_comparisons(const std::string& files, const CertificationReport& report) {
   std::vector<Comparison> all;
   for (const std::string& path : split_list(files)) {
     const std::string text = io::read_text(path);
     try {
-      all.push_back(comparison_of(path, Json::parse(text), count));
+      all.push_back(comparison_of(path, Json::parse(text), report));
     } catch (const Json::exception& error) {
       throw Error(fmt::format("{}: {}", path, error.what()));
     }
@@ -44,11 +144,50 @@ std::vector<Comparison> read_comparisons(const std::string& files, int64_t count
   return all;
 }
 
+std::vector<BrokenPicture> read_broken(const std::string& file, const CertificationReport& report,
+                                       const data::Dataset& dataset, bool reversed, size_t most) {
+  const io::TensorFile saved = io::read_safetensors(file);
+  for (const char* name : {"pictures", "index", "distance_l2"})
+    GSNET_CHECK(saved.find(name) != nullptr,
+                fmt::format("{}: has no tensor '{}'; gsnet attack --save writes them", file, name));
+  const Tensor &pictures = saved.at("pictures"), &index = saved.at("index"), &distance = saved.at("distance_l2");
+  const data::PictureShape shape = dataset.picture();
+  const int64_t count = index.numel();
+  GSNET_CHECK(pictures.dtype() == DType::f32 && index.dtype() == DType::i64 && distance.dtype() == DType::f64 &&
+                  distance.numel() == count && pictures.numel() == count * shape.numel(),
+              fmt::format("{}: pictures {}, index {}, distance_l2 {}: expected one picture of {} x {} x {}, index and "
+                          "distance each",
+                          file, to_string(pictures.shape()), to_string(index.shape()), to_string(distance.shape()),
+                          shape.channels, shape.height, shape.width));
+  std::vector<size_t> order(static_cast<size_t>(count));
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, {}, [&](size_t i) { return distance.host<double>()[i]; });
+  std::vector<BrokenPicture> shown;
+  for (const size_t i : order) {
+    const int64_t sample = index.host<int64_t>()[i];
+    GSNET_CHECK(sample >= 0 && sample < std::ssize(report.samples),
+                fmt::format("{}: row {} is about picture {}, there are {}", file, i, sample, report.samples.size()));
+    if (shown.size() == most || !is_correct(report.samples[static_cast<size_t>(sample)])) continue;
+    const auto numbers = static_cast<size_t>(shape.numel());
+    const std::span<const float> planes = pictures.host<float>().subspan(i * numbers, numbers);
+    BrokenPicture one;
+    one.clean = {sample, shape.height, shape.width, shape.channels, std::vector<uint8_t>(numbers)};
+    dataset.read(sample, one.clean.pixels);
+    one.broken = thumbnail_of(planes, one.clean, reversed);
+    one.change = change_of(planes, one.clean, reversed, one.enlarged);
+    one.distance_l2 = distance.host<double>()[i];
+    shown.push_back(std::move(one));
+  }
+  return shown;
+}
+
 void check_order(const CertificationSummary& summary, const std::vector<Comparison>& beside) {
   for (const Comparison& other : beside) {
     for (const auto& [radius, share] : other.accuracy) {
-      for (const auto& [certified_radius, certified] : summary.certified) {
-        const bool same = std::abs(radius - certified_radius) <= 1e-12;
+      for (size_t i = 0; i < summary.certified.size(); ++i) {
+        const bool same = std::abs(radius - summary.certified[i].first) <= 1e-12;
+        const double certified =
+            summary.certified_executed.empty() ? summary.certified[i].second : summary.certified_executed[i];
         GSNET_CHECK(!other.from_above || !same || certified <= share,
                     fmt::format("at radius {:.6g} a share of {} is certified, but attacks left only {} standing: the "
                                 "certificate, or the pairing of the files, is wrong",

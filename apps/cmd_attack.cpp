@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "apps/attack_report.h"
@@ -95,16 +96,31 @@ void certify_pictures(const Model& model, const AttackTarget& target, const Pixe
   const MarginGeometry geometry(*model.graph);
   const UpperBound scale = input_scale(model.info.stddev);
   const std::vector<LogitError> errors = target.rounding_errors(pictures, report.spec.batch);
-  std::vector<double> executed;
   for (int64_t n = 0; n < report.battery.clean_logits.count(); ++n) {
     const auto at = static_cast<size_t>(n);
     const Certificate certificate = certify(report.battery.clean_logits[n], geometry, scale, &errors[at]);
     const bool right = certificate.predicted == report.labels[at];
     report.certified_l2.push_back(right ? certificate.radius_l2 : 0);
-    executed.push_back(right ? certificate.executed_radius_l2 : 0);
+    report.executed_l2.push_back(right ? certificate.executed_radius_l2 : 0);
   }
   report.lipschitz_bound = (geometry.network() * scale).value();
-  report.violations = broken_certificates(report.battery, executed);
+  report.violations = broken_certificates(report.battery, report.executed_l2);
+}
+
+/// The quotient of the pair less what rounding errors at both ends can make of it.
+double certain_quotient(const Model& model, const AttackTarget& target, const LipschitzFind& found) {
+  if (found.pair.count() < 2) return 0;
+  const double last = model.graph->bounds().back().layer.value.value();
+  double square = 0, errors = 0;
+  for (int64_t i = 0; i < found.pair.size; ++i) {
+    const auto at = static_cast<size_t>(i);
+    const double change = double{found.pair[1][at]} - double{found.pair[0][at]};
+    square += change * change;
+  }
+  for (const LogitError& error : target.rounding_errors(found.pair, 2))
+    errors += last * error.features.here + error.last.here;
+  const double certain = found.quotient.value - errors / std::sqrt(square);
+  return certain > 0 ? certain * (1 - 1e-12) : 0;
 }
 
 constexpr const char* kUsage =
@@ -162,10 +178,11 @@ int attack_command(const std::vector<std::string>& arguments) {
   const auto corruptions = parse_corruptions(options.text("corruptions"),
                                              static_cast<uint64_t>(options.integer("seed", 0, int64_t{1} << 62)));
   const int64_t limit = options.integer("limit", 0, int64_t{1} << 40);
-  require_writable(options, {"json", "save"});
+  require_writable(options, {"json", "save"}, {"MODEL", "data"});
   const data::Split split = parse_split(options.text("split"));
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
+  note_nameless(model);
   const Shape input = model.graph->input();
   const auto dataset = in_order(
       open_named(options.text("data"), split, input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000), model);
@@ -183,12 +200,17 @@ int attack_command(const std::vector<std::string>& arguments) {
   progress.show("Lipschitz constant", true);
   std::vector<int64_t> starts;
   for (int64_t n = 0; n < std::min(kLipschitzStarts, pictures.count()); ++n) starts.push_back(n);
-  report.lipschitz_found = lipschitz_search(target, pictures.at(starts), report.spec.key, {}).quotient.value;
+  const LipschitzFind found = lipschitz_search(target, pictures.at(starts), report.spec.key, {});
+  report.lipschitz_found = found.quotient.value;
+  report.lipschitz_certain = certain_quotient(model, target, found);
   progress.clear();
   report.settings = {{"model", options.text("MODEL")},
                      {"data", options.text("data")},
                      {"split", options.text("split")},
                      {"norm", "l2"},
+                     {"radii", options.text("eps")},
+                     {"battery", options.text("battery")},
+                     {"limit", options.text("limit")},
                      {"corruptions", options.text("corruptions")},
                      {"steps", options.text("steps")},
                      {"restarts", options.text("restarts")},

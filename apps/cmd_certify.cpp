@@ -14,6 +14,7 @@
 #include "apps/options.h"
 #include "apps/outputs.h"
 #include "certify/report.h"
+#include "io/file.h"
 #include "io/model_file.h"
 #include "io/safetensors.h"
 
@@ -75,6 +76,7 @@ int certify_command(const std::vector<std::string>& arguments) {
       .value("limit", "the first N pictures only; 0: all", "0")
       .value("radii", "L2 radii, separated by commas", "36/255,72/255,108/255,1")
       .value("beside", "JSON files of gsnet attack and gsnet smooth on the same pictures, to be shown too")
+      .value("broken", "what gsnet attack --save wrote of the same pictures: the nearest are shown in the report")
       .value("report", "folder for report.html and report.json")
       .value("json", "file for the figures as JSON; - for standard output")
       .value("arithmetic", "real, or both: radii for the arithmetic that ran besides, rounding errors bounded", "both")
@@ -87,10 +89,12 @@ int certify_command(const std::vector<std::string>& arguments) {
   CertificationReport report;
   report.radii = parse_radii(options.text("radii"));
   const data::Split split = parse_split(options.text("split"));
+  if (options.given("broken") && !options.given("report")) throw UsageError("--broken needs --report DIR");
   if (options.given("report")) make_report_folder(options.text("report"));
-  require_writable(options, {"json"});
+  require_writable(options, {"json"}, {"MODEL", "data"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
+  note_nameless(model);
   const Shape input = model.graph->input();
   const auto dataset = open_corrupted(
       open_named(options.text("data"), split, input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000),
@@ -131,7 +135,7 @@ int certify_command(const std::vector<std::string>& arguments) {
                      {"gsnet", GSNET_VERSION}};
   for (const auto& [key, value] : model.info.provenance) report.settings.emplace_back("model: " + key, value);
   if (options.given("beside")) {
-    report.beside = read_comparisons(options.text("beside"), std::ssize(report.samples));
+    report.beside = read_comparisons(options.text("beside"), report);
     check_order(summarise(report), report.beside);
   }
   const bool to_stdout = options.text("json") == "-";
@@ -141,9 +145,13 @@ int certify_command(const std::vector<std::string>& arguments) {
     io::write_atomically(options.text("json"), report_json(report, false) + "\n");
   if (options.given("report")) {
     add_pictures(report, *dataset);
+    if (options.given("broken")) {
+      const bool reversed = model.info.order == ChannelOrder::bgr;
+      report.broken = read_broken(options.text("broken"), report, *dataset, reversed, kPicturesShown);
+    }
     const std::filesystem::path folder = options.text("report");
-    io::write_atomically(folder / "report.json", report_json(report, true) + "\n");
-    io::write_atomically(folder / "report.html", report_html(report));
+    io::write_together(
+        {{folder / "report.json", report_json(report, true) + "\n"}, {folder / "report.html", report_html(report)}});
     if (!to_stdout) fmt::print("report                  {}\n", (folder / "report.html").string());
   }
   return 0;

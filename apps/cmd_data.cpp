@@ -110,7 +110,9 @@ int data_command(const std::vector<std::string>& arguments) {
   if (verb == "fetch") return fetch(rest);
   if (verb == "show") return show(rest);
   if (verb == "--help" || verb == "-h") {
-    fmt::print("usage: gsnet data list\n       gsnet data fetch NAME --to DIR\n       gsnet data show PATH\n");
+    fmt::print(
+        "usage: gsnet data list\n       gsnet data fetch NAME --to DIR\n       gsnet data show PATH [--split train] "
+        "[--side N] [--read]\n");
     return 0;
   }
   throw UsageError("data needs list, fetch or show; gsnet data --help");

@@ -72,7 +72,7 @@ int embed_command(const std::vector<std::string>& arguments) {
       .machine();
   if (!options.parse(arguments)) return 0;
   if (!options.given("images") || !options.given("out")) throw UsageError("embed needs --images and --out");
-  require_writable(options, {"out", "csv"});
+  require_writable(options, {"out", "csv"}, {"MODEL", "images", "align"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = open_model(options.text("MODEL"), *backend);
   const auto pictures =

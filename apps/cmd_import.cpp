@@ -8,6 +8,7 @@
 
 #include "apps/command.h"
 #include "apps/options.h"
+#include "apps/outputs.h"
 #include "io/import_gs.h"
 #include "io/import_state.h"
 #include "io/model_file.h"
@@ -142,10 +143,15 @@ io::OnnxImportOptions onnx_options(const Options& options) {
 void report(const Model& model, const Options& options, bool onnx) {
   fmt::print("{} layers, {} {}: {}\n", model.graph->nodes().size(), model.graph->output().numel(),
              model.info.class_names.empty() ? "numbers of an embedding" : "logits", options.text("out"));
-  if (!onnx || (options.given("mean") && options.given("stddev"))) return;
-  fmt::print("normalisation: mean {}, stddev {}{}\n", fmt::join(model.info.mean, ","),
-             fmt::join(model.info.stddev, ","),
-             options.given("mean") || options.given("stddev") ? "" : " (not given; pixels are 0 ... 1)");
+  const bool mean = options.given("mean"), stddev = options.given("stddev");
+  if (!onnx || (mean && stddev)) return;
+  fmt::print(
+      "normalisation of pixels 0 ... 1: mean {}, stddev {}; not given: {}; the file's own, or 0 and 1 where it says "
+      "nothing\n",
+      fmt::join(model.info.mean, ","), fmt::join(model.info.stddev, ","),
+      mean     ? "--stddev"
+      : stddev ? "--mean"
+               : "--mean and --stddev");
 }
 
 io::StateImportOptions plain_options(const Options& options) {
@@ -209,6 +215,7 @@ int import_command(const std::vector<std::string>& arguments) {
   declare(options);
   if (!options.parse(arguments)) return 0;
   if (!options.given("out")) throw UsageError("import needs --out MODEL");
+  require_writable(options, {"out"}, {"FILE", "network"});
   const std::string file = options.text("FILE"), prefix = options.text("prefix");
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   if (io::is_onnx_file(file)) {

@@ -5,6 +5,7 @@
 
 #include "apps/command.h"
 #include "apps/options.h"
+#include "apps/outputs.h"
 #include "io/adapter_file.h"
 #include "io/model_file.h"
 #include "io/peft.h"
@@ -16,12 +17,13 @@ int merge_command(const std::vector<std::string>& arguments) {
                   "Folds an adapter into its network: the result runs at the network's own cost and needs no adapter.");
   options.positional("MODEL", "the model file that the adapter was trained on")
       .positional("ADAPTER", "an adapter file, or a folder that PEFT wrote")
-      .value("out", "the model file to write")
+      .value("out", "the file to write: ONNX where the name ends in .onnx, else a model file")
       .value("strength", "how far to go from the base (0) to the adapter (1) and beyond, along geodesics", "1")
       .machine();
   if (!options.parse(arguments)) return 0;
   if (!options.given("out")) throw UsageError("merge needs --out MODEL");
   const double strength = parse_number(options.text("strength"));
+  require_writable(options, {"out"}, {"MODEL", "ADAPTER"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const std::string base = options.text("MODEL"), file = options.text("ADAPTER");
   Model model = io::load_model(base, *backend);
@@ -30,17 +32,18 @@ int merge_command(const std::vector<std::string>& arguments) {
   if (!adapter.base.empty() && adapter.base != found) {
     fmt::print(stderr, "gsnet: note: {} was trained on other weights than {}'s\n", file, base);
   }
+  io::AdaptedModel adapted;
   try {
-    io::AdaptedModel adapted = io::adapted_model(std::move(model), adapter, "adapter");
+    adapted = io::adapted_model(std::move(model), adapter, "adapter");
     if (!adapter.layers.empty()) {
       adapted.bank->set_strength("adapter", strength);
       adapted.bank->merge();
     }
-    adapted.model.info.provenance["adapter"] = file;
-    io::save_model(options.text("out"), adapted.model);
   } catch (const Error& error) {
     throw Error(fmt::format("{} does not go on {}: {}", file, base, error.what()));
   }
+  adapted.model.info.provenance["adapter"] = file;
+  write_network(options.text("out"), adapted.model);
   fmt::print("{} layers adapted: {}\n", adapter.layers.size(), options.text("out"));
   return 0;
 }

@@ -69,7 +69,7 @@ int smooth_command(const std::vector<std::string>& arguments) {
   SmoothingReport report{.spec = read_spec(options), .samples = {}, .radii = parse_radii(options.text("radii"))};
   const data::Split split = parse_split(options.text("split"));
   const int64_t limit = options.integer("limit", 0, int64_t{1} << 40);
-  require_writable(options, {"json"});
+  require_writable(options, {"json"}, {"MODEL", "data"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
   const Shape input = model.graph->input();

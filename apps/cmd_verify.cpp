@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <numeric>
 #include <set>
 
 #include "apps/command.h"
@@ -19,6 +18,7 @@
 #include "certify/margin.h"
 #include "data/pairs.h"
 #include "data/verification.h"
+#include "io/file.h"
 #include "io/safetensors.h"
 
 namespace gsnet::apps {
@@ -108,11 +108,9 @@ Embeddings embed_condition(const Run& run, const std::shared_ptr<const data::Dat
   });
 }
 
-/// The mean of the thresholds that the folds chose, or the best where there are no folds.
-double chosen_threshold(const VerifyCondition& clean, int folds) {
-  if (folds < 2) return best_threshold(clean.pairs).threshold;
-  const std::vector<double> thresholds = fold_accuracy(clean.pairs, folds).thresholds;
-  return std::accumulate(thresholds.begin(), thresholds.end(), 0.0) / static_cast<double>(thresholds.size());
+/// The threshold that calls most of the clean pairs right; 1 or -1 where that is to call all pairs the same.
+double chosen_threshold(const VerifyCondition& clean) {
+  return std::clamp(best_threshold(clean.pairs).threshold, -1.0, 1.0);
 }
 
 VerifyCertificates certificates_of(const Run& run, const Embeddings& made, const PairAngles& found, double threshold) {
@@ -179,7 +177,7 @@ void judge_clean(const Run& run, const Options& options, VerifyReport& report) {
   }
   const PairAngles found = angles_of(run.set, made, list_of(options));
   VerifyCondition clean = condition_of("clean", found);
-  if (!report.threshold_given) report.threshold = chosen_threshold(clean, report.folds);
+  if (!report.threshold_given) report.threshold = chosen_threshold(clean);
   judge(clean, report.folds, report.fars, report.threshold);
   report.conditions.push_back(std::move(clean));
   if (options.has("certify")) {
@@ -225,8 +223,7 @@ void write(const Options& options, const VerifyReport& report) {
   if (options.given("json") && !to_stdout) io::write_atomically(options.text("json"), verify_json(report));
   if (!options.given("report")) return;
   const std::filesystem::path folder = options.text("report");
-  io::write_atomically(folder / "verify.json", verify_json(report));
-  io::write_atomically(folder / "verify.html", verify_html(report));
+  io::write_together({{folder / "verify.json", verify_json(report)}, {folder / "verify.html", verify_html(report)}});
   if (!to_stdout) fmt::print("report                  {}\n", (folder / "verify.html").string());
 }
 
@@ -243,9 +240,11 @@ int verify_command(const std::vector<std::string>& arguments) {
   report.radii = parse_radii(options.text("radii"));
   report.threshold_given = options.given("threshold");
   if (report.threshold_given) report.threshold = parse_number(options.text("threshold"));
+  if (!(std::abs(report.threshold) <= 1))
+    throw UsageError(fmt::format("--threshold must be a cosine within [-1, 1], got '{}'", options.text("threshold")));
   const std::vector<data::CorruptionChain> chains = corruptions(options);
   if (options.given("report")) make_report_folder(options.text("report"));
-  require_writable(options, {"json"});
+  require_writable(options, {"json"}, {"MODEL", "pairs", "images", "bin", "align"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = open_model(options.text("MODEL"), *backend);
   const Stopwatch watch;

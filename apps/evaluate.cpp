@@ -41,6 +41,12 @@ void check_fits(const Model& model, const data::Dataset& dataset) {
               fmt::format("the model tells {} classes apart, the data has {}", model.graph->output().numel(), classes));
 }
 
+void note_nameless(const Model& model) {
+  if (!model.info.class_names.empty()) return;
+  fmt::print(stderr, "gsnet: note: the model names no classes; its {} outputs are taken for logits\n",
+             model.graph->output().numel());
+}
+
 std::vector<Outcome> evaluate(const Model& model, std::shared_ptr<const data::Dataset> dataset,
                               const EvaluateSpec& spec, const std::function<void(int64_t, int64_t)>& progress) {
   check_fits(model, *dataset);

@@ -23,6 +23,8 @@ struct Outcome {
 /// Throws Error unless the pictures have the model's shape, the classes its number, and no class another name than
 /// there.
 void check_fits(const Model& model, const data::Dataset& dataset);
+/// Says on standard error where a model's outputs have no names and may be no logits.
+void note_nameless(const Model& model);
 
 struct EvaluateSpec {
   int64_t limit = 0;

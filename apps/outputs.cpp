@@ -2,17 +2,49 @@
 
 #include <fmt/format.h>
 
+#include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
+#include "apps/command.h"
 #include "core/error.h"
 #include "io/file.h"
+#include "io/model_file.h"
+#include "io/onnx_export.h"
 
 namespace gsnet::apps {
 
-void require_writable(const Options& options, std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    if (options.given(name) && options.text(name) != "-") io::require_writable(options.text(name));
+namespace {
+
+bool same_file(const std::string& a, const std::string& b) {
+  std::error_code code;
+  if (std::filesystem::equivalent(a, b, code)) return true;
+  return std::filesystem::absolute(a, code).lexically_normal() == std::filesystem::absolute(b, code).lexically_normal();
+}
+
+}  // namespace
+
+void require_writable(const Options& options, std::initializer_list<const char*> names,
+                      std::initializer_list<const char*> inputs) {
+  std::vector<std::pair<std::string, std::string>> taken;  // what names it, and the file
+  for (const char* name : inputs) {
+    if (options.given(name)) taken.emplace_back(name, options.text(name));
   }
+  for (const char* name : names) {
+    if (!options.given(name) || options.text(name) == "-") continue;
+    const std::string file = options.text(name);
+    for (const auto& [other, path] : taken) {
+      if (same_file(file, path)) throw UsageError(fmt::format("--{} {}: that is {} too", name, file, other));
+    }
+    io::require_writable(file);
+    taken.emplace_back(fmt::format("--{}", name), file);
+  }
+}
+
+void write_network(const std::string& file, const Model& model) {
+  if (std::filesystem::path(file).extension() == ".onnx") return io::export_onnx(file, model);
+  io::save_model(file, model);
 }
 
 void make_report_folder(const std::filesystem::path& folder) {

@@ -3,13 +3,20 @@
 
 #include <filesystem>
 #include <initializer_list>
+#include <string>
 
 #include "apps/options.h"
+#include "layers/model.h"
 
 namespace gsnet::apps {
 
-/// Throws Error unless every file that one of these options names could be written now; "-" is standard output.
-void require_writable(const Options& options, std::initializer_list<const char*> names);
+/// Throws Error unless every file that one of these options names could be written now, and UsageError where it is
+/// another one's, or what one of `inputs` (options and positional arguments) names; "-" is standard output.
+void require_writable(const Options& options, std::initializer_list<const char*> names,
+                      std::initializer_list<const char*> inputs = {});
+
+/// An ONNX file where the name ends in .onnx, else a model file.
+void write_network(const std::string& file, const Model& model);
 
 /// Makes the folder of a report, and those above it. Throws Error, also where its files could not be written.
 void make_report_folder(const std::filesystem::path& folder);

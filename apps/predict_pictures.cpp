@@ -31,7 +31,7 @@ std::vector<fs::path> files_of(const fs::path& path) {
     return {path};
   }
   std::vector<fs::path> files;
-  for (const std::string& name : data::picture_paths(path)) files.push_back(path / name);
+  for (const std::string& name : data::picture_paths(path, data::PictureNames::known)) files.push_back(path / name);
   GSNET_CHECK(!files.empty(), fmt::format("{}: there is no picture (PNG, JPEG, BMP, PPM, PGM)", path.string()));
   return files;
 }

@@ -3,8 +3,10 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fmt/format.h>
+#include <zlib.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <new>
 
 #include "core/error.h"
@@ -30,16 +32,46 @@ void TarReader::fail() const {
                           archive_filter_bytes(archive_.get(), -1), member_, reason ? reason : "no reason given"));
 }
 
-TarReader::TarReader(const std::filesystem::path& path) : name_(path.string()), archive_(archive_read_new()) {
+void TarReader::CloseGzip::operator()(gzFile_s* file) const { gzclose(file); }
+
+// zlib undoes gzip, and passes on what is not gzipped: libarchive would not look at the checksum.
+std::ptrdiff_t TarReader::refill(archive* handle, void* source, const void** block) {
+  auto& from = *static_cast<Source*>(source);
+  const int got = gzread(from.file.get(), from.block.data(), static_cast<unsigned>(from.block.size()));
+  if (got < 0) {
+    int code = 0;
+    archive_set_error(handle, EIO, "%s", gzerror(from.file.get(), &code));
+    return -1;
+  }
+  *block = from.block.data();
+  return got;
+}
+
+TarReader::TarReader(const std::filesystem::path& path)
+    : name_(path.string()), source_(std::make_unique<Source>()), archive_(archive_read_new()) {
   if (!archive_) throw std::bad_alloc();
+  source_->file.reset(gzopen(path.c_str(), "rb"));
+  GSNET_CHECK(source_->file != nullptr, fmt::format("{}: cannot be opened for reading", name_));
+  source_->block.resize(kBlock);
   archive_read_support_format_tar(archive_.get());
-  archive_read_support_filter_gzip(archive_.get());
-  if (archive_read_open_filename(archive_.get(), path.c_str(), kBlock) != ARCHIVE_OK) fail();
+  if (archive_read_open(archive_.get(), source_.get(), nullptr, refill, nullptr) != ARCHIVE_OK) fail();
+}
+
+void TarReader::drain() {
+  const void* rest = nullptr;
+  std::ptrdiff_t got = 0;
+  do {
+    got = refill(archive_.get(), source_.get(), &rest);
+  } while (got > 0);
+  if (got < 0) fail();
 }
 
 bool TarReader::next() {
   const int code = archive_read_next_header(archive_.get(), &entry_);
-  if (code == ARCHIVE_EOF) return false;
+  if (code == ARCHIVE_EOF) {
+    drain();
+    return false;
+  }
   if (code != ARCHIVE_OK && code != ARCHIVE_WARN) fail();
   member_ = path_of(entry_);
   GSNET_CHECK(bytes() >= 0, fmt::format("{}: member '{}' has size {}", name_, member_, bytes()));
@@ -47,9 +79,16 @@ bool TarReader::next() {
 }
 
 MemberKind TarReader::kind() const {
-  if (archive_entry_hardlink(entry_) != nullptr) return MemberKind::other;
   const auto type = archive_entry_filetype(entry_);
+  if (archive_entry_hardlink(entry_) != nullptr || type == AE_IFLNK) return MemberKind::link;
   return type == AE_IFREG ? MemberKind::file : type == AE_IFDIR ? MemberKind::folder : MemberKind::other;
+}
+
+std::string TarReader::target() const {
+  if (const char* path = archive_entry_hardlink(entry_)) return path;
+  const char* path = archive_entry_symlink(entry_);
+  if (path == nullptr) return {};
+  return (std::filesystem::path(member_).parent_path() / path).lexically_normal().string();
 }
 
 int64_t TarReader::bytes() const { return archive_entry_size(entry_); }

@@ -15,6 +15,8 @@ namespace gsnet::data {
 namespace {
 
 constexpr std::array<std::string_view, 6> kEndings = {".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm"};
+constexpr std::array<std::string_view, 9> kOtherEndings = {".gif",  ".tif",  ".tiff", ".webp", ".avif",
+                                                           ".heic", ".heif", ".jp2",  ".jxl"};
 constexpr std::array<std::string_view, 5> kPartNames = {"train", "test", "val", "valid", "validation"};
 
 using Parts = std::vector<std::string_view>;
@@ -83,12 +85,14 @@ PictureCatalogue number_classes(const std::vector<Candidate>& all, size_t class_
 
 }  // namespace
 
-bool is_picture_name(const std::string& path) {
+bool is_picture_name(const std::string& path, PictureNames names) {
   const Parts parts = split_path(path);
-  const auto hidden = [](std::string_view part) { return part.starts_with('.'); };
+  const auto hidden = [](std::string_view part) { return part.starts_with('.') && part != ".."; };
   if (parts.empty() || std::any_of(parts.begin(), parts.end(), hidden)) return false;
   const std::string name = lower_case(parts.back());
-  return std::any_of(kEndings.begin(), kEndings.end(), [&](std::string_view end) { return name.ends_with(end); });
+  const auto ends = [&](std::string_view end) { return name.ends_with(end); };
+  return std::ranges::any_of(kEndings, ends) ||
+         (names == PictureNames::known && std::ranges::any_of(kOtherEndings, ends));
 }
 
 PictureCatalogue arrange_pictures(const std::vector<std::string>& paths, Split split, const std::string& what) {

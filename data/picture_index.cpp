@@ -27,7 +27,9 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
-PictureIndex::PictureIndex(std::vector<std::string> paths) : paths_(std::move(paths)) {
+PictureIndex::PictureIndex(std::vector<std::string> paths, std::string root)
+    : root_(std::move(root)), paths_(std::move(paths)) {
+  while (root_.ends_with('/')) root_.pop_back();
   for (size_t i = 0; i < paths_.size(); ++i) {
     std::string_view path = paths_[i];
     if (path.starts_with("./")) path.remove_prefix(2);
@@ -49,6 +51,13 @@ void PictureIndex::add(std::string_view key, size_t picture) {
 }
 
 std::optional<size_t> PictureIndex::find(std::string_view name) const {
+  const std::optional<size_t> found = find_path(name);
+  const bool printed = !root_.empty() && name.starts_with(root_) && name.size() > root_.size() &&
+                       (name[root_.size()] == '/' || name[root_.size()] == ':');
+  return found || !printed ? found : find_path(name.substr(root_.size() + 1));
+}
+
+std::optional<size_t> PictureIndex::find_path(std::string_view name) const {
   if (name.starts_with("./")) name.remove_prefix(2);
   const auto whole = exact_.find(name);
   if (whole != exact_.end()) return whole->second;
@@ -60,9 +69,9 @@ std::optional<size_t> PictureIndex::find(std::string_view name) const {
 }
 
 std::vector<std::string> split_fields(std::string_view line) {
-  const bool commas = line.find(',') != std::string_view::npos;
-  const bool blanks = !commas && line.find('\t') == std::string_view::npos;
-  const char separator = commas ? ',' : blanks ? ' ' : '\t';
+  const bool tabs = line.find('\t') != std::string_view::npos;
+  const bool blanks = !tabs && line.find(',') == std::string_view::npos;
+  const char separator = tabs ? '\t' : blanks ? ' ' : ',';
   std::vector<std::string> fields;
   for (size_t begin = 0; begin <= line.size();) {
     const size_t end = std::min(line.find(separator, begin), line.size());

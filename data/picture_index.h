@@ -12,10 +12,10 @@
 namespace gsnet::data {
 
 /// Lists of pairs and of landmarks name pictures by a path whose beginning or ending may be left out: "A/A_0001" is
-/// lfw/A/A_0001.jpg.
+/// lfw/A/A_0001.jpg. Names as they are printed, "root/path" or "root:path", are known too.
 class PictureIndex {
  public:
-  explicit PictureIndex(std::vector<std::string> paths);
+  explicit PictureIndex(std::vector<std::string> paths, std::string root = {});
   PictureIndex(const PictureIndex&) = delete;  // it points into itself
   PictureIndex& operator=(const PictureIndex&) = delete;
 
@@ -26,13 +26,15 @@ class PictureIndex {
 
  private:
   void add(std::string_view key, size_t picture);
+  std::optional<size_t> find_path(std::string_view path) const;
 
+  std::string root_;
   std::vector<std::string> paths_;
   std::unordered_map<std::string_view, size_t> exact_;  // views of paths_
   std::unordered_map<std::string_view, size_t> ends_;   // kSeveral where a name is not one picture's
 };
 
-/// The fields of a line of a list: between commas if it has one, else between tabs if it has one, else between blanks.
+/// The fields of a line of a list: between tabs if it has one, else between commas if it has one, else between blanks.
 std::vector<std::string> split_fields(std::string_view line);
 
 }  // namespace gsnet::data

@@ -12,8 +12,12 @@
 
 namespace gsnet::data {
 
-/// A name that ends as one of a PNG, JPEG, BMP, PPM or PGM file, neither hidden nor below a hidden folder.
-bool is_picture_name(const std::string& path);
+/// By their endings: pictures that are read (PNG, JPEG, BMP, PPM, PGM), or these and others that are known to be
+/// pictures (GIF, TIFF, WebP, AVIF, HEIC, JPEG 2000), so that they are named where they are left out.
+enum class PictureNames : uint8_t { readable, known };
+
+/// A name of that kind, neither hidden nor below a hidden folder.
+bool is_picture_name(const std::string& path, PictureNames names = PictureNames::readable);
 
 struct PictureEntry {
   size_t source = 0;  ///< position among the paths given
@@ -40,15 +44,16 @@ class EncodedPictures {
   virtual std::span<const uint8_t> bytes(size_t i, std::vector<uint8_t>& scratch) const = 0;
 };
 
-/// Paths of all pictures below a folder, relative to it, sorted. Throws Error for a folder that cannot be listed.
-std::vector<std::string> picture_paths(const std::filesystem::path& folder);
+/// Paths of all pictures below a folder, relative to it, sorted; what bears such a name and is no file is among them.
+/// Throws Error for a folder that cannot be listed.
+std::vector<std::string> picture_paths(const std::filesystem::path& folder, PictureNames names);
 /// Pictures with their paths in the folder or archive, by number; sorted by path.
 struct FoundPictures {
   std::unique_ptr<const EncodedPictures> encoded;
   std::vector<std::string> paths;
 };
-/// Every picture below a folder, or in a tar archive (held in memory, encoded). Throws Error for what cannot be read,
-/// and without a picture library.
+/// Every known picture below a folder, or in a tar archive (held in memory, encoded), also those whose bytes cannot be
+/// had, or decoded. Throws Error for what cannot be read, and without a picture library.
 FoundPictures find_folder_pictures(const std::filesystem::path& folder);
 FoundPictures find_tar_pictures(const std::filesystem::path& archive);
 /// Of either.

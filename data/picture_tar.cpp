@@ -1,8 +1,7 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <numeric>
-#include <string_view>
+#include <map>
+#include <memory>
 #include <utility>
 
 #include "core/error.h"
@@ -18,55 +17,73 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kMostHeldBytes = int64_t{4} << 30;
 
-/// The pictures of an archive, still encoded, in memory.
+using Bytes = std::vector<uint8_t>;
+
+/// The pictures of an archive, still encoded, in memory. Links lead to other members. Of members of one name the last
+/// counts, as when the archive is unpacked.
 class TarPictures final : public EncodedPictures {
  public:
-  explicit TarPictures(const fs::path& path) : archive_(path.string()) {
+  TarPictures(const fs::path& path, PictureNames names) : archive_(path.string()) {
+    std::map<std::string, std::shared_ptr<const Bytes>> files;
+    std::map<std::string, std::string> links;
     TarReader reader(path);
     int64_t held = 0;
     while (reader.next()) {
-      if (reader.kind() != MemberKind::file || !is_picture_name(reader.member())) continue;
-      encoded_.push_back(reader.read_all(kMostPictureBytes));
-      members_.push_back(reader.member());
+      const std::string& member = reader.member();
+      const MemberKind kind = reader.kind();
+      if ((kind != MemberKind::file && kind != MemberKind::link) || !is_picture_name(member, names)) continue;
+      links.erase(member);
+      if (kind == MemberKind::link) {
+        links[member] = reader.target();
+        continue;
+      }
       held += reader.bytes();
       GSNET_CHECK(held <= kMostHeldBytes, fmt::format("{}: more than {} bytes of pictures at member '{}'; unpack it",
-                                                      archive_, kMostHeldBytes, reader.member()));
+                                                      archive_, kMostHeldBytes, member));
+      files[member] = std::make_shared<const Bytes>(reader.read_all(kMostPictureBytes));
+    }
+    for (auto& [member, target] : links) files[member] = followed(member, files, links);
+    for (auto& [member, bytes] : files) {
+      members_.push_back(member);
+      encoded_.push_back(std::move(bytes));
     }
   }
-
-  const std::vector<std::string>& members() const { return members_; }
 
   /// By path.
-  void sort() {
-    std::vector<size_t> order(members_.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::ranges::sort(order, {}, [&](size_t i) { return std::string_view(members_[i]); });
-    std::vector<std::string> members;
-    std::vector<std::vector<uint8_t>> encoded;
-    for (const size_t i : order) {
-      members.push_back(std::move(members_[i]));
-      encoded.push_back(std::move(encoded_[i]));
-    }
-    members_ = std::move(members);
-    encoded_ = std::move(encoded);
-  }
+  const std::vector<std::string>& members() const { return members_; }
 
   /// Lets go of the bytes of pictures that no entry names.
   void keep_only(const std::vector<PictureEntry>& entries) {
     std::vector<bool> named(encoded_.size(), false);
     for (const PictureEntry& entry : entries) named[entry.source] = true;
     for (size_t i = 0; i < named.size(); ++i) {
-      if (!named[i]) std::vector<uint8_t>().swap(encoded_[i]);
+      if (!named[i]) encoded_[i].reset();
     }
   }
 
   std::string name(size_t i) const override { return fmt::format("{}:{}", archive_, members_[i]); }
-  std::span<const uint8_t> bytes(size_t i, std::vector<uint8_t>&) const override { return encoded_[i]; }
+  std::span<const uint8_t> bytes(size_t i, Bytes&) const override {
+    GSNET_CHECK(encoded_[i] != nullptr, fmt::format("{}: a link to what is no picture of the archive", name(i)));
+    return *encoded_[i];
+  }
 
  private:
+  /// Null where the links from `member` lead to no file, or round in a circle.
+  static std::shared_ptr<const Bytes> followed(std::string member,
+                                               const std::map<std::string, std::shared_ptr<const Bytes>>& files,
+                                               const std::map<std::string, std::string>& links) {
+    for (size_t steps = 0; steps <= links.size(); ++steps) {
+      const auto link = links.find(member);
+      if (link == links.end()) break;
+      member = link->second;
+    }
+    const auto file = files.find(member);
+    return file == files.end() ? nullptr : file->second;
+  }
+
   std::string archive_;
   std::vector<std::string> members_;
-  std::vector<std::vector<uint8_t>> encoded_;
+  std::vector<std::shared_ptr<const Bytes>> encoded_;
 };
 
 }  // namespace
@@ -78,8 +95,7 @@ bool is_picture_tar(const fs::path& path) {
 
 FoundPictures find_tar_pictures(const fs::path& archive) {
   require_decoder(archive.string());
-  auto pictures = std::make_unique<TarPictures>(archive);
-  pictures->sort();
+  auto pictures = std::make_unique<TarPictures>(archive, PictureNames::known);
   std::vector<std::string> paths = pictures->members();
   return {std::move(pictures), std::move(paths)};
 }
@@ -94,7 +110,7 @@ FoundPictures find_pictures(const fs::path& path) {
 
 DatasetHandle open_picture_tar(const fs::path& path, const OpenSpec& spec) {
   require_decoder(path.string());
-  auto pictures = std::make_unique<TarPictures>(path);
+  auto pictures = std::make_unique<TarPictures>(path, PictureNames::readable);
   PictureCatalogue catalogue = arrange_pictures(pictures->members(), spec.split, path.string());
   pictures->keep_only(catalogue.entries);
   return make_picture_set(std::move(pictures), std::move(catalogue), spec.side);

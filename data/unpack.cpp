@@ -58,7 +58,7 @@ void unpack_tar(const fs::path& archive, const fs::path& folder) {
     GSNET_CHECK(is_safe_member_path(member),
                 fmt::format("{}: member '{}' would be put outside of the folder; refused", archive.string(), member));
     GSNET_CHECK(
-        reader.kind() != MemberKind::other,
+        reader.kind() == MemberKind::file || reader.kind() == MemberKind::folder,
         fmt::format("{}: member '{}' is a link or a device, expected files and folders", archive.string(), member));
     GSNET_CHECK(reader.bytes() <= left,
                 fmt::format("{}: more than {} bytes in all at member '{}'", archive.string(), kMostBytes, member));

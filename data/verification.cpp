@@ -92,7 +92,7 @@ std::shared_ptr<const Dataset> open_pictures(const fs::path& path, const Picture
   GSNET_CHECK(!found.paths.empty(), fmt::format("{}: there is no picture (PNG, JPEG, BMP, PPM)", path.string()));
   std::vector<size_t> sources(found.paths.size());
   for (size_t i = 0; i < sources.size(); ++i) sources[i] = i;
-  const PictureIndex index(found.paths);
+  const PictureIndex index(found.paths, path.string());
   return make_set(std::move(found), index, std::move(sources), spec);
 }
 
@@ -100,7 +100,7 @@ VerificationSet open_verification(const fs::path& pairs, const fs::path& images,
   PairList list = read_pairs(pairs);
   if (!spec.folds.empty()) list = chosen_folds(list, spec.folds, pairs);
   FoundPictures found = find_pictures(images);
-  const PictureIndex index(found.paths);
+  const PictureIndex index(found.paths, images.string());
   VerificationSet set;
   set.folds = list.folds;
   std::set<std::string> missing;

@@ -12,11 +12,13 @@ backbone=$1 people=$2 pairs=$3 out=$4
 shift 4
 here=$(dirname "$0")
 gsnet=${GSNET:-gsnet}
+# As TOML wants it between double quotes.
+quoted=$(printf '%s' "$pairs" | sed 's/[\\"]/\\&/g')
 mkdir -p "$out"
 
 "$gsnet" import "$backbone" --mean "${MEAN:-0.5}" --stddev "${STDDEV:-0.5}" --order "${ORDER:-rgb}" --out "$out/backbone.safetensors"
 
-"$gsnet" adapt "$out/backbone.safetensors" --recipe "$here/tune.toml" --data "$people" --set "face.pairs='$pairs'" \
+"$gsnet" adapt "$out/backbone.safetensors" --recipe "$here/tune.toml" --data "$people" --set "face.pairs=\"$quoted\"" \
   --out "$out/run" --merged "$out/tuned.onnx" "$@"
 
 "$gsnet" verify "$out/tuned.onnx" --pairs "$pairs" --images "$people" --folds 4-10 \

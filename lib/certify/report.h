@@ -41,6 +41,17 @@ struct Comparison {
   std::string name;         ///< "under attack", "randomised smoothing, sigma 0.25"
   bool from_above = false;  ///< what attacks left standing: no certificate, the truth is at most this
   std::vector<std::pair<double, double>> accuracy;  ///< (radius, share), radii ascending
+  /// Of every sample: the radius that the other method certifies, or the distance of the nearest misclassified picture
+  /// that attacks found, infinity where they found none; 0 where the class is wrong or withheld. Empty where not known.
+  std::vector<double> samples_l2;
+  std::vector<std::pair<std::string, std::string>> settings;  ///< of that run, for the page and the JSON
+};
+
+/// A picture that an attack broke: as it was, as it was made, and the change, enlarged about grey.
+struct BrokenPicture {
+  Thumbnail clean, broken, change;
+  double distance_l2 = 0;
+  double enlarged = 1;  ///< by how much the change was
 };
 
 struct CertificationReport {
@@ -54,6 +65,7 @@ struct CertificationReport {
   std::vector<LayerRow> layers;
   std::vector<Thumbnail> most_certain, least_certain;  ///< correctly classified
   std::vector<Comparison> beside;
+  std::vector<BrokenPicture> broken;
   /// Everything that was set, for the page and the JSON: model, data, backend, precision, version, seconds, … Each name
   /// once.
   std::vector<std::pair<std::string, std::string>> settings;
@@ -84,15 +96,17 @@ CertificationSummary summarise(const CertificationReport& report);
 /// Stable keys: n, clean_accuracy, ties, radii: [{eps, certified_accuracy, certified_accuracy_executed}],
 /// mean_certified_radius, mean_executed_radius (these two kinds null where rounding was not bounded), lipschitz_bound,
 /// network_bound, classes: [{name, n, clean_accuracy, certified_accuracy}], layers: [{name, type, output, parameters,
-/// macs, bound, method}], beside: [{name, from_above, radii: [{eps, accuracy}]}], settings: {…}; with `with_samples`
+/// macs, bound, method}], beside: [{name, from_above, radii: [{eps, accuracy}], settings: {…}}], settings:
+/// {…}; with `with_samples`
 /// also samples: [{index, name, label, predicted, radius, executed_radius}]. Numbers read back bit for bit; what is
 /// infinite or NaN is null, bytes that are not UTF-8 become U+FFFD. Throws Error as summarise does, and on a setting
 /// named twice.
 std::string report_json(const CertificationReport& report, bool with_samples);
 
 /// One self-contained page: no scripts, no links. Curve of certified accuracy against radius, per class, histogram of
-/// radii, the most and the least certain pictures, the bound of every layer, the settings. Throws Error as summarise
-/// does, and on a picture whose bytes do not fit its size.
+/// radii, certified radii against the distances that attacks found, the most and the least certain pictures and broken
+/// ones, the bound of every layer, the settings. Throws Error as summarise does, on a picture whose bytes do not fit
+/// its size, and where a comparison tells other than one number a sample.
 std::string report_html(const CertificationReport& report);
 
 }  // namespace gsnet

@@ -54,6 +54,10 @@ std::string svg(const Plot& plot, std::string_view description, std::string_view
 /// The certified accuracy over every radius, the tabled ones marked.
 std::string accuracy_curve(const CertificationReport& report, const CertificationSummary& summary);
 
+/// A point a picture that is right and that the attacks broke: certified radius, and the distance of what they found.
+/// Empty when the comparison knows no pictures, or none was broken.
+std::string tightness_scatter(const CertificationReport& report, const Comparison& attacks);
+
 /// Certified radii: correct predictions upwards, wrong ones downwards.
 std::string radius_histogram(const CertificationReport& report);
 

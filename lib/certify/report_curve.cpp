@@ -83,6 +83,15 @@ namespace {
 std::string beside_marks(const Plot& plot, const CertificationReport& report) {
   std::string out;
   for (const Comparison& other : report.beside) {
+    if (!other.samples_l2.empty()) {
+      std::vector<double> radii;
+      for (const double radius : other.samples_l2) {
+        if (radius > 0) radii.push_back(std::min(radius, 2 * plot.x.high));
+      }
+      std::ranges::sort(radii);
+      out += fmt::format("<path class=\"{}\" d=\"{}\"/>\n", other.from_above ? "aboveline" : "otherline",
+                         step_path(plot, radii, other.samples_l2.size()));
+    }
     for (const auto& [radius_l2, share] : other.accuracy) {
       if (radius_l2 > plot.x.high) continue;
       const double x = plot.x(radius_l2), y = plot.y(share);

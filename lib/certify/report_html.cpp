@@ -8,6 +8,7 @@
 #include "certify/report_style.h"
 #include "certify/report_tables.h"
 #include "certify/report_text.h"
+#include "core/error.h"
 
 namespace gsnet {
 namespace {
@@ -67,6 +68,42 @@ std::string histogram_section(const CertificationReport& report, const Certifica
       count(summary.correct), count(summary.n - summary.correct), radius_histogram(report), count(summary.ties));
 }
 
+/// How much room there is between what is proven and what was found.
+std::string tightness_section(const CertificationReport& report) {
+  std::string out;
+  for (const Comparison& other : report.beside) {
+    const std::string drawn = other.from_above ? tightness_scatter(report, other) : "";
+    if (!drawn.empty()) out += drawn;
+  }
+  if (out.empty()) return out;
+  return "<h2>Certified radius against the smallest attack found</h2>\n" + out +
+         "<p class=\"caption\">A point a picture that is classified correctly and that an attack broke. The line is "
+         "where "
+         "both are equal: a point below it would be a broken certificate; the distance above it is what proof and "
+         "search leave open. Pictures for which nothing was found are not drawn.</p>\n";
+}
+
+std::string broken_section(const CertificationReport& report) {
+  if (report.broken.empty()) return "";
+  std::string out =
+      "<h2>Broken pictures</h2>\n<p class=\"caption\">As they were, as an attack made them, and the change "
+      "about grey, enlarged.</p>\n<ul class=\"gallery broken\">\n";
+  for (const BrokenPicture& one : report.broken) {
+    const auto at = static_cast<size_t>(one.clean.sample);
+    GSNET_CHECK(at < report.samples.size(), fmt::format("[report] a picture belongs to sample {}", one.clean.sample));
+    const CertifiedSample& sample = report.samples[at];
+    const std::string name = escaped(report.class_names[static_cast<size_t>(sample.label)]);
+    out += fmt::format(
+        "<li title=\"{}\"><div>{}{}{}</div><span class=\"name\">{}</span><span class=\"radius\">changed by {}, "
+        "certified "
+        "to {}; the change times {:.3g}</span></li>\n",
+        escaped(sample.name), image(one.clean, name), image(one.broken, name + ", broken"),
+        image(one.change, "the change"), name, rounded_up(one.distance_l2), rounded_down(sample.radius_l2),
+        one.enlarged);
+  }
+  return out + "</ul>\n";
+}
+
 std::string picture_section(const CertificationReport& report) {
   std::string out;
   if (!report.most_certain.empty()) out += "<h3>Most certain</h3>\n" + gallery(report, report.most_certain);
@@ -80,7 +117,7 @@ std::string picture_section(const CertificationReport& report) {
 std::string sample_sections(const CertificationReport& report, const CertificationSummary& summary) {
   if (summary.n == 0) return "<p>There were no pictures to certify.</p>\n";
   return curve_section(report, summary) + class_section(report, summary) + histogram_section(report, summary) +
-         picture_section(report);
+         tightness_section(report) + picture_section(report) + broken_section(report);
 }
 
 std::string layer_section(const CertificationReport& report) {
@@ -91,7 +128,11 @@ std::string layer_section(const CertificationReport& report) {
 }
 
 std::string settings_section(const CertificationReport& report) {
-  return report.settings.empty() ? "" : "<h2>Settings</h2>\n" + settings_table(report.settings);
+  std::string out = report.settings.empty() ? "" : "<h2>Settings</h2>\n" + settings_table(report.settings);
+  for (const Comparison& other : report.beside) {
+    if (!other.settings.empty()) out += "<h3>" + escaped(other.name) + "</h3>\n" + settings_table(other.settings);
+  }
+  return out;
 }
 
 constexpr const char* kMeaning =
@@ -104,7 +145,8 @@ constexpr const char* kMeaning =
     "is right; it says nothing about changes of a larger norm, as most shifts, rotations and changes of light are, "
     "nor about pictures outside the test set, for which the shares above are estimates from a sample. It concerns the "
     "picture as the network receives it, after cropping and resizing. \"Certified\" is about the network in real "
-    "arithmetic; \"as executed\" covers the rounding errors of the arithmetic that ran, here and at every changed "
+    "arithmetic and takes the logits that were computed for exact; \"as executed\" covers the rounding errors of the "
+    "arithmetic that ran, here and at every changed "
     "picture. What attacks left standing is no certificate: it bounds the true robust accuracy from above. See "
     "docs/certificates.md.</p>\n";
 

@@ -51,6 +51,15 @@ Json layers_json(const CertificationReport& report) {
   return rows;
 }
 
+Json settings_json(const std::vector<std::pair<std::string, std::string>>& settings) {
+  Json object = Json::object();
+  for (const auto& [name, value] : settings) {
+    GSNET_CHECK(!object.contains(name), fmt::format("[report] the setting {} is named twice", name));
+    object[name] = value;
+  }
+  return object;
+}
+
 Json beside_json(const CertificationReport& report) {
   Json rows = Json::array();
   for (const Comparison& other : report.beside) {
@@ -58,18 +67,12 @@ Json beside_json(const CertificationReport& report) {
     for (const auto& [radius, share] : other.accuracy) {
       radii.push_back({{"eps", number(radius)}, {"accuracy", number(share)}});
     }
-    rows.push_back({{"name", other.name}, {"from_above", other.from_above}, {"radii", std::move(radii)}});
+    rows.push_back({{"name", other.name},
+                    {"from_above", other.from_above},
+                    {"radii", std::move(radii)},
+                    {"settings", settings_json(other.settings)}});
   }
   return rows;
-}
-
-Json settings_json(const CertificationReport& report) {
-  Json object = Json::object();
-  for (const auto& [name, value] : report.settings) {
-    GSNET_CHECK(!object.contains(name), fmt::format("[report] the setting {} is named twice", name));
-    object[name] = value;
-  }
-  return object;
 }
 
 Json samples_json(const CertificationReport& report) {
@@ -101,7 +104,7 @@ std::string report_json(const CertificationReport& report, bool with_samples) {
   json["classes"] = classes_json(report, summary);
   json["layers"] = layers_json(report);
   json["beside"] = beside_json(report);
-  json["settings"] = settings_json(report);
+  json["settings"] = settings_json(report.settings);
   if (with_samples) json["samples"] = samples_json(report);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

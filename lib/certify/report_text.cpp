@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "core/text.h"
+
 namespace gsnet::report {
 namespace {
 
@@ -27,7 +29,7 @@ std::string plain(double value, int decimals) {
 std::string escaped(std::string_view text) {
   std::string out;
   out.reserve(text.size());
-  for (const char c : text) {
+  for (const char c : as_utf8(text)) {
     switch (c) {
       case '&':
         out += "&amp;";

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <deque>
 #include <system_error>
 
 #include "core/error.h"
@@ -114,6 +115,12 @@ void AtomicFile::flush_folder() const {
 
 void AtomicFile::fail(const char* what, int reason) const {
   throw Error(fmt::format("cannot {} '{}': {}", what, target_.string(), reason_of(reason)));
+}
+
+void write_together(const std::vector<std::pair<std::filesystem::path, std::string>>& files) {
+  std::deque<AtomicFile> written;
+  for (const auto& [path, bytes] : files) written.emplace_back(path).write(bytes.data(), bytes.size());
+  for (AtomicFile& file : written) file.commit();
 }
 
 void require_writable(const std::filesystem::path& path) { const AtomicFile probe(path); }

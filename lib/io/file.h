@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace gsnet::io {
 
@@ -49,6 +51,10 @@ class AtomicFile {
   std::filesystem::path target_, folder_, temporary_;
   int descriptor_ = -1;
 };
+
+/// Files that belong together, given with their bytes: the first is replaced when all have been written beside their
+/// targets, so that a full disk leaves all old ones.
+void write_together(const std::vector<std::pair<std::filesystem::path, std::string>>& files);
 
 /// Throws the error that writing this file would end with, as far as that is known before; leaves nothing behind.
 void require_writable(const std::filesystem::path& path);

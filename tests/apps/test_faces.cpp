@@ -180,6 +180,16 @@ TEST_CASE("verify and embed: one clear error", "[apps][faces]") {
   CHECK(run({"verify", faces.scratch / "no model", "--pairs", faces.pairs, "--images", faces.images, "--json", nowhere},
             nullptr, &error) == 1);
   CHECK_THAT(error, Contains("nowhere/v.json"));
+  CHECK(run({"verify", faces.model, "--pairs", faces.pairs, "--images", faces.images, "--json", faces.pairs}, nullptr,
+            &error) == 2);
+  CHECK_THAT(error, Contains("--json") && Contains("pairs"));
+  CHECK(run({"embed", faces.model, "--images", faces.images, "--out", faces.model}, nullptr, &error) == 2);
+  CHECK_THAT(error, Contains("MODEL"));
+  CHECK(run({"embed", faces.model, "--images", faces.images, "--out", faces.scratch / "e", "--csv",
+             faces.scratch / "./e"},
+            nullptr, &error) == 2);
+  CHECK(run({"verify", faces.model, "--pairs", faces.pairs, "--images", faces.images, "--threshold", "1.5"}, nullptr,
+            &error) == 2);
   CHECK(run({"embed", faces.scratch / "no model", "--images", faces.images, "--out", faces.scratch / "e", "--csv",
              nowhere},
             nullptr, &error) == 1);

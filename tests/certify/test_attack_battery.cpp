@@ -98,7 +98,7 @@ TEST_CASE("a certificate that claims too much is seen to break", "[attack][batte
   said.battery = report;
   said.labels = task.labels;
   said.names = {"a", "b", "c", "d"};
-  said.certified_l2 = forged;
+  said.certified_l2 = said.executed_l2 = forged;
   said.violations = broken_certificates(report, forged);
   const std::string text = apps::violation_text(said);
   CHECK(text.find("of 4 certificates are wrong") != std::string::npos);
@@ -108,6 +108,8 @@ TEST_CASE("a certificate that claims too much is seen to break", "[attack][batte
   said.lipschitz_bound = 1;
   CHECK(apps::violation_text(said).empty());
   said.lipschitz_found = 1.01;
+  CHECK(apps::violation_text(said).empty());  // rounding may have made it
+  said.lipschitz_certain = 1.01;
   CHECK_FALSE(apps::violation_text(said).empty());
 }
 
@@ -185,13 +187,28 @@ TEST_CASE("gsnet attack reports, saves what it found and refuses in one line", "
                                 "--threads", "1",  "--json",     json,     "--save",    save}) == 0);
   const std::string text = io::read_text(json);
   for (const char* key : {"\"n\": 24", "clean_accuracy", "attacked_accuracy", "certified_accuracy", "broken_by", "runs",
-                          "lipschitz_found", "lipschitz_bound", "\"violations\": []", "settings"}) {
+                          "lipschitz_found", "lipschitz_certain", "lipschitz_bound", "\"violations\": []", "settings",
+                          "certified_accuracy_executed", "executed_radius"}) {
     INFO(key);
     CHECK(text.find(key) != std::string::npos);
   }
   const io::TensorFile saved = io::read_safetensors(save);
   CHECK(saved.at("pictures").shape()[0] == saved.at("distance_l2").numel());
   CHECK(saved.at("pictures").shape()[1] == 3);
+  // The same pictures certified, with what the attacks found beside.
+  const std::string report = folder / "report", page = folder / "report" / "report.html";
+  CHECK(apps::run_command_line({"certify", file, "--data", "glyphs", "--limit", "24", "--radii", "1/255,0.5",
+                                "--threads", "1", "--beside", json, "--broken", save, "--report", report}) == 0);
+  const std::string shown = io::read_text(page);
+  for (const char* part : {"smallest attack found", "class=\"point\"", "class=\"aboveline\"", "Broken pictures",
+                           "<h3>under attack</h3>", "restarts"}) {
+    INFO(part);
+    CHECK(shown.find(part) != std::string::npos);
+  }
+  CHECK(apps::run_command_line({"certify", file, "--data", "glyphs", "--split", "train", "--limit", "24", "--threads",
+                                "1", "--beside", json}) == 1);
+  CHECK(apps::run_command_line({"certify", file, "--data", "glyphs", "--limit", "24", "--threads", "1", "--broken",
+                                json, "--report", report}) == 1);
   CHECK(apps::run_command_line({"attack", file}) == 2);
   CHECK(apps::run_command_line({"attack", file, "--data", "glyphs", "--norm", "linf"}) == 2);
   CHECK(apps::run_command_line({"attack", file, "--data", "glyphs", "--battery", "pgd,magic"}) == 2);

@@ -84,17 +84,22 @@ TEST_CASE("Executed radii and other methods' figures stand beside the certificat
   CertificationReport report = hand_made();
   report.executed = true;
   for (CertifiedSample& sample : report.samples) sample.executed_radius_l2 = sample.radius_l2 / 2;
-  report.beside = {{"under <attack>", true, {{report.radii[0], 0.625}}}};
+  report.beside = {{"under <attack>", true, {{report.radii[0], 0.625}}, {}, {{"steps", "7"}}}};
   const CertificationSummary summary = summarise(report);
   REQUIRE(summary.certified_executed.size() == report.radii.size());
   for (size_t i = 0; i < report.radii.size(); ++i) CHECK(summary.certified_executed[i] <= summary.certified[i].second);
   CHECK(summary.mean_executed_radius == Approx(summary.mean_certified_radius / 2));
   const nlohmann::ordered_json json = nlohmann::ordered_json::parse(report_json(report, true));
   CHECK(json["beside"][0]["radii"][0]["accuracy"] == 0.625);
+  CHECK(json["beside"][0]["settings"]["steps"] == "7");
   CHECK(json["radii"][0]["certified_accuracy_executed"].is_number());
   const std::string page = report_html(report);
   CHECK_THAT(page, Catch::Contains("at most: under &lt;attack&gt;") && Catch::Contains("62.5"));
-  CHECK_THAT(page, Catch::Contains("as executed"));
+  CHECK_THAT(page, Catch::Contains("as executed") && !Catch::Contains("class=\"point\""));
+  for (const CertifiedSample& sample : report.samples) report.beside[0].samples_l2.push_back(2 * sample.radius_l2);
+  CHECK_THAT(report_html(report), Catch::Contains("class=\"point\""));
+  report.beside[0].samples_l2.pop_back();
+  CHECK_THROWS_AS(report_html(report), Error);
 }
 
 TEST_CASE("The JSON has stable keys and full precision", "[certify][report]") {

@@ -138,6 +138,15 @@ TEST_CASE("align: the nearest similarity turns and scales, and never mirrors", "
   CHECK_THROWS_WITH(nearest_similarity(Landmarks{}, to), Contains("one point"));
 }
 
+TEST_CASE("names are known as they are printed", "[data]") {
+  const PictureIndex index({"A/1.jpg", "B/1.jpg"}, "album/set/");
+  CHECK(index.find("album/set/B/1.jpg") == 1);
+  CHECK(index.find("album/set:A/1.jpg") == 0);
+  CHECK_FALSE(index.find("album/sets/B/1.jpg").has_value());
+  CHECK_FALSE(index.find("album/set").has_value());
+  CHECK(split_fields("a,b.jpg\tc.jpg\t1") == std::vector<std::string>{"a,b.jpg", "c.jpg", "1"});
+}
+
 TEST_CASE("landmarks: files and their mistakes", "[data][faces]") {
   const Scratch scratch;
   const PictureIndex index({"a/1.jpg", "a/2.jpg"});

@@ -4,6 +4,7 @@
 #include "data/dataset.h"
 #include "data/decode.h"
 #include "data/picture_set.h"
+#include "data/verification.h"
 #include "scratch.h"
 
 namespace gsnet::data {
@@ -150,9 +151,55 @@ TEST_CASE("pictures: damaged archives are named", "[data]") {
   folder.write("empty.tar", "");
   folder.write("noise.tar", std::string(4096, 'x'));
   folder.write("cut.tar.gz", gzip_of(whole).substr(0, 150));
-  for (const auto* name : {"cut.tar", "empty.tar", "noise.tar", "cut.tar.gz"}) {
+  std::string sum = gzip_of(whole);
+  sum[sum.size() - 6] = static_cast<char>(sum[sum.size() - 6] ^ 1);  // in the checksum: every member inflates
+  folder.write("sum.tar.gz", sum);
+  for (const auto* name : {"cut.tar", "empty.tar", "noise.tar", "cut.tar.gz", "sum.tar.gz"}) {
     CHECK_THROWS_WITH(open_dataset(folder / name, {}), Contains(name));
   }
+}
+
+TEST_CASE("pictures: of an archive nothing is lost silently", "[data]") {
+  const Scratch folder;
+  const std::vector<TarMember> members = {{"P/a.png", png_of(4, 4, 9, 9, 9)},
+                                          {"P/b.png", "", "a.png"},
+                                          {"P/c.png", "", "../P/b.png"},
+                                          {"P/gone.png", "", "nowhere.png"},
+                                          {"P/round.png", "", "round.png"},
+                                          {"../P/up.png", png_of(4, 4, 2, 2, 2)},
+                                          {"P/web.webp", "RIFF"},
+                                          {"P/a.png", png_of(4, 4, 1, 1, 1)}};
+  folder.write("p.tar", tar_of(members, false));
+  const auto set = open_pictures(folder / "p.tar", {.side = 4});
+  std::vector<std::string> read, unread;
+  for (int64_t i = 0; i < set->size(); ++i) {
+    try {
+      const std::vector<int> pixel = first_pixel(*set, i);
+      CHECK(pixel == std::vector<int>(3, set->name(i).ends_with("up.png") ? 2 : 1));  // the later of two members counts
+      read.push_back(set->name(i).substr(set->name(i).rfind('/') + 1));
+    } catch (const Error& error) {
+      CHECK_THAT(error.what(), Contains(set->name(i)));
+      unread.push_back(set->name(i).substr(set->name(i).rfind('/') + 1));
+    }
+  }
+  CHECK(read == std::vector<std::string>{"up.png", "a.png", "b.png", "c.png"});
+  CHECK(unread == std::vector<std::string>{"gone.png", "round.png", "web.webp"});
+}
+
+TEST_CASE("pictures: of a folder nothing is lost silently, and nothing is there twice", "[data]") {
+  const Scratch folder;
+  folder.write("A/1.png", png_of(4, 4, 1, 1, 1));
+  folder.write("A/2.gif", "GIF89a");
+  folder.write("A/notes.txt", "no picture");
+  std::filesystem::create_symlink("nowhere", folder / "A/3.png");
+  std::filesystem::create_symlink(".", folder / "A/again");
+  std::filesystem::create_symlink("A", folder / "B");
+  const auto set = open_pictures(folder.path(), {.side = 4});
+  REQUIRE(set->size() == 6);  // of A, and of B
+  CHECK(first_pixel(*set, 0) == std::vector{1, 1, 1});
+  CHECK_THROWS_WITH(first_pixel(*set, 1), Contains("A/2.gif") && Contains("expected PNG"));
+  CHECK_THROWS_WITH(first_pixel(*set, 2), Contains("A/3.png"));
+  CHECK(open_dataset(folder.path(), {})->class_names() == std::vector<std::string>{"A", "B"});
 }
 
 TEST_CASE("pictures: real JPEG files in an archive", "[data]") {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "io/file.h"
 #include "io/safetensors.h"
 #include "tests/io/temporary_folder.h"
 
@@ -220,6 +221,14 @@ TEST_CASE("safetensors: a file that cannot be written leaves the old one", "[io]
   CHECK_THROWS_AS(write_atomically(folder / "absent" / "x", "x"), Error);
   CHECK_THROWS_AS(write_atomically(folder / "", "x"), Error);
   CHECK_THROWS_WITH(write_atomically("/dev/full", "x"), Contains("/dev/full"));
+  CHECK_THROWS_AS(write_together({{folder / "old", "new"}, {folder / "absent" / "x", "x"}}), Error);
+  CHECK(read_text(folder / "old") == "old");
+  write_together({{folder / "old", "new"}, {folder / "other", "x"}});
+  CHECK(read_text(folder / "old") + read_text(folder / "other") == "newx");
+  write_atomically(folder / "old", "old");
+  std::filesystem::remove(folder / "other");
+  require_writable(folder / "other");
+  CHECK_FALSE(std::filesystem::exists(folder / "other"));
   CHECK(std::filesystem::is_character_file("/dev/full"));
   TensorFile twice = small_file();
   twice.tensors.push_back(twice.tensors.front());

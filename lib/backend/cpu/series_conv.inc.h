@@ -129,8 +129,11 @@ static void conv_runs(const ConvPixelFunction* of, ConvPixel at, int64_t first, 
 
 static void conv(const SeriesGeometry& g, const ConvStep& s) {
   const ConvPixelFunction* one = s.vectors == 2 ? ConvPixels<2, 1>::of : ConvPixels<1, 1>::of;
-  const ConvPixelFunction* two = s.vectors == 2 ? nullptr : ConvPixels<1, 2>::of;
   const int64_t pixels = pixels_of(g), half = g.kernel_width / 2;
+  // Of a part of the work none go in twos: all outputs of a pixel are to be summed in the same way
+  // (Arithmetic::orders).
+  const bool whole = s.begin == 0 && s.end == g.runs * pixels;
+  const ConvPixelFunction* two = s.vectors == 2 || !whole ? nullptr : ConvPixels<1, 2>::of;
   for (int64_t first = 0; first < g.runs; first += g.runs_at_once) {
     const int64_t together = first + g.runs_at_once < g.runs ? g.runs_at_once : g.runs - first;
     const int64_t base = first * pixels, stop = base + together * pixels;
