@@ -39,7 +39,7 @@ svg .note tspan { font-weight: 600; }
 .above { fill: var(--wrong); } .other { fill: var(--light); stroke: var(--main); }
 .aboveline, .otherline { fill: none; stroke: var(--wrong); stroke-linejoin: round; } .otherline { stroke: var(--muted); }
 .point { fill: var(--main); fill-opacity: .55; } .truth { stroke: var(--wrong); }
-.broken li { width: 19.5rem; } .broken div { display: flex; gap: .4rem; }
+.gallery.broken li { width: 19.5rem; } .broken div { display: flex; gap: .4rem; }
 .mark { fill: var(--paper); stroke: var(--main); stroke-width: 2; }
 rect.correct { fill: var(--main); } rect.wrong { fill: var(--wrong); }
 .key { display: flex; flex-wrap: wrap; gap: .2rem 1.5rem; font-size: .875rem; margin: .4rem 0; }
