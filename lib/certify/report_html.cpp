@@ -98,8 +98,7 @@ std::string broken_section(const CertificationReport& report) {
         "certified "
         "to {}; the change times {:.3g}</span></li>\n",
         escaped(sample.name), image(one.clean, name), image(one.broken, name + ", broken"),
-        image(one.change, "the change"), name, decimal(one.distance_l2), rounded_down(sample.radius_l2),
-        one.enlarged);
+        image(one.change, "the change"), name, decimal(one.distance_l2), rounded_down(sample.radius_l2), one.enlarged);
   }
   return out + "</ul>\n";
 }
