@@ -4,14 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <span>
 #include <utility>
 
+#include "apps/data_source.h"
 #include "apps/options.h"
+#include "apps/outputs.h"
 #include "core/error.h"
 #include "io/safetensors.h"
 
@@ -28,9 +29,8 @@ void check_settings(const std::string& path, const Json& settings, const Certifi
   for (const auto& [key, here] : report.settings) {
     if (key != "model" && key != "data" && key != "split" && key != "corruption") continue;
     const std::string there = other(key);
-    std::error_code code;
-    const bool same = here == there || (key != "split" && std::filesystem::equivalent(here, there, code));
-    GSNET_CHECK(same, fmt::format("{}: is about {} '{}', here it is '{}'", path, key, there, here));
+    GSNET_CHECK(here == there || same_file(here, there),
+                fmt::format("{}: is about {} '{}', here it is '{}'", path, key, there, here));
   }
 }
 
@@ -94,39 +94,31 @@ Comparison comparison_of(const std::string& path, const Json& json, const Certif
   return other;
 }
 
-/// (C, H, W) numbers as a picture.
-Thumbnail thumbnail_of(std::span<const float> planes, const Thumbnail& like, bool reversed) {
-  Thumbnail made = like;
-  const size_t channels = static_cast<size_t>(like.channels), pixels = made.pixels.size() / channels;
-  for (size_t c = 0; c < channels; ++c) {
-    const size_t from = reversed ? channels - 1 - c : c;
-    for (size_t p = 0; p < pixels; ++p) {
-      const float value = std::clamp(planes[from * pixels + p], 0.0F, 1.0F);
-      made.pixels[p * channels + c] = static_cast<uint8_t>(std::lround(value * 255));
-    }
+/// (C, H, W) as (H, W, C), with the channels in the other order if `reversed`.
+std::vector<float> by_pixel(std::span<const float> planes, size_t channels, bool reversed) {
+  const size_t pixels = planes.size() / channels;
+  std::vector<float> made(planes.size());
+  for (size_t i = 0; i < made.size(); ++i) {
+    const size_t c = i % channels;
+    made[i] = planes[(reversed ? channels - 1 - c : c) * pixels + i / channels];
   }
   return made;
 }
 
-/// The change from clean to broken, enlarged so that its largest number fills the range.
-Thumbnail change_of(std::span<const float> planes, const Thumbnail& clean, bool reversed, double& enlarged) {
-  const size_t channels = static_cast<size_t>(clean.channels), pixels = clean.pixels.size() / channels;
-  std::vector<double> change(clean.pixels.size());
+uint8_t pixel_of(double value) { return static_cast<uint8_t>(std::lround(255 * std::clamp(value, 0.0, 1.0))); }
+
+/// The change is enlarged so that its largest number fills the range.
+BrokenPicture broken_picture(Thumbnail clean, const std::vector<float>& broken, double distance_l2) {
+  BrokenPicture one{clean, clean, std::move(clean), distance_l2};
+  const auto change = [&](size_t i) { return double{broken[i]} - one.clean.pixels[i] / 255.0; };
   double largest = 1e-9;
-  for (size_t c = 0; c < channels; ++c) {
-    const size_t from = reversed ? channels - 1 - c : c;
-    for (size_t p = 0; p < pixels; ++p) {
-      const size_t at = p * channels + c;
-      change[at] = double{planes[from * pixels + p]} - clean.pixels[at] / 255.0;
-      largest = std::max(largest, std::abs(change[at]));
-    }
+  for (size_t i = 0; i < broken.size(); ++i) largest = std::max(largest, std::abs(change(i)));
+  one.enlarged = 0.5 / largest;
+  for (size_t i = 0; i < broken.size(); ++i) {
+    one.broken.pixels[i] = pixel_of(broken[i]);
+    one.change.pixels[i] = pixel_of(0.5 + one.enlarged * change(i));
   }
-  enlarged = 0.5 / largest;
-  Thumbnail made = clean;
-  for (size_t at = 0; at < change.size(); ++at) {
-    made.pixels[at] = static_cast<uint8_t>(std::lround(255 * std::clamp(0.5 + enlarged * change[at], 0.0, 1.0)));
-  }
-  return made;
+  return one;
 }
 
 }  // namespace
@@ -170,13 +162,9 @@ std::vector<BrokenPicture> read_broken(const std::string& file, const Certificat
     if (shown.size() == most || !is_correct(report.samples[static_cast<size_t>(sample)])) continue;
     const auto numbers = static_cast<size_t>(shape.numel());
     const std::span<const float> planes = pictures.host<float>().subspan(i * numbers, numbers);
-    BrokenPicture one;
-    one.clean = {sample, shape.height, shape.width, shape.channels, std::vector<uint8_t>(numbers)};
-    dataset.read(sample, one.clean.pixels);
-    one.broken = thumbnail_of(planes, one.clean, reversed);
-    one.change = change_of(planes, one.clean, reversed, one.enlarged);
-    one.distance_l2 = distance.host<double>()[i];
-    shown.push_back(std::move(one));
+    shown.push_back(broken_picture(thumbnail(dataset, sample),
+                                   by_pixel(planes, static_cast<size_t>(shape.channels), reversed),
+                                   distance.host<double>()[i]));
   }
   return shown;
 }

@@ -8,6 +8,7 @@
 #include "adapters/convert.h"
 #include "apps/command.h"
 #include "apps/options.h"
+#include "apps/outputs.h"
 #include "io/adapter_file.h"
 #include "io/model_file.h"
 #include "io/peft.h"
@@ -92,6 +93,7 @@ int import_peft(const std::vector<std::string>& arguments) {
       .machine();
   if (!options.parse(arguments)) return 0;
   if (!options.given("out")) throw UsageError("adapter import needs --out ADAPTER");
+  require_writable(options, {"out"}, {"MODEL", "PEFT_DIR"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   Model model = io::load_model(options.text("MODEL"), *backend);
   io::AdapterFile file = io::read_peft(options.text("PEFT_DIR"), *model.graph);

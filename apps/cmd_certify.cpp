@@ -23,14 +23,6 @@ namespace {
 
 constexpr int64_t kPicturesShown = 12;
 
-Thumbnail thumbnail(const data::Dataset& dataset, int64_t sample) {
-  const data::PictureShape picture = dataset.picture();
-  Thumbnail shown{sample, picture.height, picture.width, picture.channels, {}};
-  shown.pixels.resize(static_cast<size_t>(picture.numel()));
-  dataset.read(sample, shown.pixels);
-  return shown;
-}
-
 void add_pictures(CertificationReport& report, const data::Dataset& dataset) {
   std::vector<int64_t> right;
   for (size_t i = 0; i < report.samples.size(); ++i) {
@@ -91,7 +83,12 @@ int certify_command(const std::vector<std::string>& arguments) {
   const data::Split split = parse_split(options.text("split"));
   if (options.given("broken") && !options.given("report")) throw UsageError("--broken needs --report DIR");
   if (options.given("report")) make_report_folder(options.text("report"));
-  require_writable(options, {"json"}, {"MODEL", "data"});
+  require_writable(options, {"json"}, {"MODEL", "data", "beside", "broken"});
+  for (const char* name : {"beside", "broken"}) {  // what is not there is told before the work
+    for (const std::string& file : split_list(options.text(name))) {
+      if (!file.empty()) const io::InputFile probe(file);
+    }
+  }
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
   note_nameless(model);

@@ -5,6 +5,7 @@
 
 #include "apps/command.h"
 #include "apps/options.h"
+#include "apps/outputs.h"
 #include "io/model_file.h"
 #include "io/onnx_export.h"
 
@@ -23,6 +24,7 @@ int export_command(const std::vector<std::string>& arguments) {
       .machine();
   if (!options.parse(arguments)) return 0;
   if (!options.given("onnx")) throw UsageError("export needs --onnx FILE");
+  require_writable(options, {"onnx"}, {"MODEL"});
   io::OnnxExportOptions wanted;
   wanted.opset = options.integer("opset", 13, 21);
   wanted.with_normalisation = options.has("pixels");

@@ -137,14 +137,6 @@ VerifyCertificates certificates_of(const Run& run, const Embeddings& made, const
   return result;
 }
 
-Thumbnail thumbnail(const data::Dataset& pictures, int64_t picture) {
-  const data::PictureShape shape = pictures.picture();
-  Thumbnail shown{picture, shape.height, shape.width, shape.channels, {}};
-  shown.pixels.resize(static_cast<size_t>(shape.numel()));
-  pictures.read(picture, shown.pixels);
-  return shown;
-}
-
 /// The part of a path after its last slash, without the ending.
 std::string short_name(const std::string& path) { return std::filesystem::path(path).stem().string(); }
 

@@ -73,6 +73,14 @@ std::shared_ptr<const data::Dataset> in_order(std::shared_ptr<const data::Datase
   return model.info.order == ChannelOrder::bgr ? data::reversed_channels(std::move(dataset)) : dataset;
 }
 
+Thumbnail thumbnail(const data::Dataset& pictures, int64_t picture) {
+  const data::PictureShape shape = pictures.picture();
+  Thumbnail shown{picture, shape.height, shape.width, shape.channels, {}};
+  shown.pixels.resize(static_cast<size_t>(shape.numel()));
+  pictures.read(picture, shown.pixels);
+  return shown;
+}
+
 data::Split parse_split(const std::string& text) {
   if (text == "train") return data::Split::train;
   if (text == "test") return data::Split::test;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "certify/report.h"
 #include "data/corruption.h"
 #include "data/loader.h"
 #include "layers/model.h"
@@ -33,6 +34,9 @@ std::vector<std::string> corrupted_conditions(const std::string& name);
 
 /// The pictures as the model takes them: in its order of channels.
 std::shared_ptr<const data::Dataset> in_order(std::shared_ptr<const data::Dataset> dataset, const Model& model);
+
+/// Picture number `picture` of a set, for a report.
+Thumbnail thumbnail(const data::Dataset& pictures, int64_t picture);
 
 data::Split parse_split(const std::string& text);
 

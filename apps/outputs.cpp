@@ -15,15 +15,11 @@
 
 namespace gsnet::apps {
 
-namespace {
-
 bool same_file(const std::string& a, const std::string& b) {
   std::error_code code;
   if (std::filesystem::equivalent(a, b, code)) return true;
   return std::filesystem::absolute(a, code).lexically_normal() == std::filesystem::absolute(b, code).lexically_normal();
 }
-
-}  // namespace
 
 void require_writable(const Options& options, std::initializer_list<const char*> names,
                       std::initializer_list<const char*> inputs) {

@@ -10,6 +10,9 @@
 
 namespace gsnet::apps {
 
+/// Two names of one file or folder, there or not.
+bool same_file(const std::string& a, const std::string& b);
+
 /// Throws Error unless every file that one of these options names could be written now, and UsageError where it is
 /// another one's, or what one of `inputs` (options and positional arguments) names; "-" is standard output.
 void require_writable(const Options& options, std::initializer_list<const char*> names,

@@ -4,8 +4,9 @@
     bench/compare_peers.py --gsnet build/release/gsnet --python venv/bin/python [--depth 5] [--conv gs4] [--batch 128]
                            [--variants eager,compiled,channels_last]
 
-A row for every variant of the peer; ratios are to the best of them, column by column. Then three: the reference code's function exactly (Taylor 5 and 12, four bilinear forms, orthogonal last layer, minimum
-first), gsnet's own defaults (sound norm, Chebyshev, every group used, normalised last layer), and these for least memory.
+A row for every variant of the peer; ratios are to the best of them, column by column. Then three: the reference code's
+function exactly (Taylor 5 and 12, four bilinear forms, orthogonal last layer, minimum first), gsnet's own defaults (sound
+norm, Chebyshev, every group used, normalised last layer), and these for least memory.
 Training and evaluation are processes of their own, and memory is the training one's. bench/peers/README.md says how to
 install the peer; the best of several rounds counts for both sides.
 """

@@ -96,11 +96,10 @@ CertificationSummary summarise(const CertificationReport& report);
 /// Stable keys: n, clean_accuracy, ties, radii: [{eps, certified_accuracy, certified_accuracy_executed}],
 /// mean_certified_radius, mean_executed_radius (these two kinds null where rounding was not bounded), lipschitz_bound,
 /// network_bound, classes: [{name, n, clean_accuracy, certified_accuracy}], layers: [{name, type, output, parameters,
-/// macs, bound, method}], beside: [{name, from_above, radii: [{eps, accuracy}], settings: {…}}], settings:
-/// {…}; with `with_samples`
-/// also samples: [{index, name, label, predicted, radius, executed_radius}]. Numbers read back bit for bit; what is
-/// infinite or NaN is null, bytes that are not UTF-8 become U+FFFD. Throws Error as summarise does, and on a setting
-/// named twice.
+/// macs, bound, method}], beside: [{name, from_above, radii: [{eps, accuracy}], settings: {…}}], settings: {…};
+/// with `with_samples` also samples: [{index, name, label, predicted, radius, executed_radius}]. Numbers read back bit
+/// for bit; what is infinite or NaN is null, bytes that are not UTF-8 become U+FFFD. Throws Error as summarise does,
+/// and on a setting named twice.
 std::string report_json(const CertificationReport& report, bool with_samples);
 
 /// One self-contained page: no scripts, no links. Curve of certified accuracy against radius, per class, histogram of

@@ -72,8 +72,7 @@ std::string histogram_section(const CertificationReport& report, const Certifica
 std::string tightness_section(const CertificationReport& report) {
   std::string out;
   for (const Comparison& other : report.beside) {
-    const std::string drawn = other.from_above ? tightness_scatter(report, other) : "";
-    if (!drawn.empty()) out += drawn;
+    if (other.from_above) out += tightness_scatter(report, other);
   }
   if (out.empty()) return out;
   return "<h2>Certified radius against the smallest attack found</h2>\n" + out +

@@ -5,8 +5,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-
-#include "core/text.h"
+#include <nlohmann/json.hpp>
 
 namespace gsnet::report {
 namespace {
@@ -22,6 +21,12 @@ bool is_step_of_255(double radius_l2) {
 /// Fixed point where it stays readable, else a power of ten.
 std::string plain(double value, int decimals) {
   return std::abs(value) < 1e6 ? fmt::format("{:.{}f}", value, decimals) : fmt::format("{:.4g}", value);
+}
+
+/// The text where it is UTF-8; U+FFFD in place of what is none.
+std::string as_utf8(std::string_view text) {
+  using Json = nlohmann::json;
+  return Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
 }
 
 }  // namespace

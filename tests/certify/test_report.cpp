@@ -102,6 +102,13 @@ TEST_CASE("Executed radii and other methods' figures stand beside the certificat
   CHECK_THROWS_AS(report_html(report), Error);
 }
 
+TEST_CASE("The page is UTF-8 whatever the names are", "[certify][report]") {
+  CertificationReport report = hand_made();
+  report.title = "caf\xC3\xA9 \xFF \xE2\x82";
+  CHECK_THAT(report_html(report),
+             Catch::Contains("caf\xC3\xA9 \xEF\xBF\xBD ") && !Catch::Contains("\xFF") && !Catch::Contains("\xE2\x82<"));
+}
+
 TEST_CASE("The JSON has stable keys and full precision", "[certify][report]") {
   const std::string text = report_json(hand_made(), true);
   const auto json = nlohmann::ordered_json::parse(text);
