@@ -75,8 +75,9 @@ int embed_command(const std::vector<std::string>& arguments) {
   require_writable(options, {"out", "csv"}, {"MODEL", "images", "align"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = open_model(options.text("MODEL"), *backend);
-  const auto pictures =
-      data::open_pictures(options.text("images"), {.side = face_side(model), .landmarks = options.text("align")});
+  int64_t landmarks_unused = 0;
+  const auto pictures = data::open_pictures(
+      options.text("images"), {.side = face_side(model), .landmarks = options.text("align")}, &landmarks_unused);
   const Stopwatch watch;
   ProgressLine progress;
   Embeddings made =
@@ -85,6 +86,9 @@ int embed_command(const std::vector<std::string>& arguments) {
   progress.clear();
   const std::vector<std::string> names = keep_readable(made, *pictures);
   for (const auto& [picture, reason] : made.unreadable) fmt::print(stderr, "left out: {}\n", reason);
+  if (landmarks_unused > 0) {
+    fmt::print(stderr, "{} lines of the landmarks name no picture that is there\n", landmarks_unused);
+  }
   GSNET_CHECK(!names.empty(),
               fmt::format("{}: none of the {} pictures can be read", options.text("images"), pictures->size()));
   if (options.has("normalise")) normalise(made.rows);

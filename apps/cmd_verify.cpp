@@ -74,6 +74,7 @@ std::vector<data::CorruptionChain> corruptions(const Options& options) {
   const auto seed = static_cast<uint64_t>(options.integer("seed", 0, int64_t{1} << 62));
   std::set<std::string> seen;
   for (const std::string& text : options.texts("corrupt")) {
+    if (text == "clean") continue;  // they are judged anyway
     chains.push_back(parse_chain(text, seed));
     if (!seen.insert(text).second) throw UsageError(fmt::format("--corrupt {} is given twice", text));
   }
@@ -247,6 +248,7 @@ int verify_command(const std::vector<std::string>& arguments) {
   report.pictures = set.pictures->size();
   report.pairs_left_out = set.pairs_left_out;
   report.missing = set.missing;
+  report.landmarks_unused = set.landmarks_unused;
   judge_clean(run, options, report);
   for (const data::CorruptionChain& chain : chains) {
     const Embeddings made = embed_condition(run, data::corrupted(set.pictures, chain), to_string(chain));

@@ -8,7 +8,13 @@
 
 namespace gsnet::apps {
 
-enum class FaceMargin : uint8_t { arcface, cosface, adaface, combined };
+enum class FaceObjective : uint8_t {
+  arcface,
+  cosface,
+  adaface,
+  combined,
+  teacher,  ///< the base's embedding of each clean picture, in the place of centres of people
+};
 
 enum class CentreStart : uint8_t {
   embeddings,  ///< the mean of the base's unit embeddings of a person's clean pictures, at unit length
@@ -30,7 +36,7 @@ enum class FaceTest : uint8_t {
 };
 
 struct FaceRecipe {
-  FaceMargin head = FaceMargin::arcface;
+  FaceObjective head = FaceObjective::arcface;
   double margin = 0.5;                        ///< of the angle (arcface), the cosine (cosface), both (adaface)
   std::vector<double> margins = {1, 0.5, 0};  ///< of the combined margin: m1, m2, m3
   double scale = 64;
@@ -50,7 +56,7 @@ struct FaceRecipe {
   FaceTest test = FaceTest::both;
 };
 
-/// The head's settings; the seed is that of Partial FC's draws. Throws Error for what cannot be.
+/// The head's settings; the seed is that of Partial FC's draws. Throws Error for what cannot be. A teacher has none.
 HeadSpec head_spec(const FaceRecipe& recipe, uint64_t seed);
 
 }  // namespace gsnet::apps

@@ -10,6 +10,7 @@
 #include "apps/face_data.h"
 #include "apps/head_file.h"
 #include "core/error.h"
+#include "faces/teacher.h"
 #include "io/model_file.h"
 
 namespace gsnet::apps {
@@ -86,8 +87,7 @@ FaceRun::FaceRun(const Recipe& recipe, const std::string& base_file, const Optio
     if (std::ranges::find(conditions_, condition) == conditions_.end()) conditions_.push_back(std::move(condition));
   }
   open_data();
-  const auto train = open_corrupted(people_, recipe_.corruption, recipe_.seed);
-  make_head(resumes());
+  make_objective();
   base_scores_ = judged(base(), validation_, {face_.far});
   GSNET_CHECK(
       base_scores_[0].rates[0].enough,
@@ -95,7 +95,9 @@ FaceRun::FaceRun(const Recipe& recipe, const std::string& base_file, const Optio
                   "choose a larger rate",
                   face_.far, base_scores_[0].rates[0].impostors, face_.validation_folds, std::ceil(1 / face_.far)));
   build(std::nullopt);
-  begin(train, head_);
+  const bool by_picture = face_.head == FaceObjective::teacher;
+  begin(open_corrupted(by_picture ? data::each_its_class(people_) : people_, recipe_.corruption, recipe_.seed),
+        objective_);
 }
 
 void FaceRun::open_data() {
@@ -104,21 +106,36 @@ void FaceRun::open_data() {
   people_ = face_people(recipe_, {&validation_, &test_}, notes_);
 }
 
+void FaceRun::make_objective() {
+  if (face_.head == FaceObjective::teacher) {
+    make_teacher();
+  } else {
+    make_head();
+  }
+}
+
+/// Where pictures are mirrored at random, one target serves both: their sum.
+void FaceRun::make_teacher() {
+  const Embeddings made = embedded(base(), people_, "teacher", recipe_.augmentation.flip);
+  objective_ = std::make_shared<TeacherHead>(*backend_, made.rows);
+}
+
 /// A resumed run takes its centres from the checkpoint.
-void FaceRun::make_head(bool resumed) {
+void FaceRun::make_head() {
   head_ = std::make_shared<FaceHead>(*backend_, base().graph->output().numel(), std::ssize(people_->class_names()),
                                      head_spec(face_, recipe_.seed), RandomKey(recipe_.seed).with(2));
+  objective_ = head_;
   head_->train_centres(face_.train_centres);
-  if (face_.centres == CentreStart::random || resumed) return;
+  if (face_.centres == CentreStart::random || resumes()) return;
   const Embeddings made = embedded(base(), people_, "centres");
   head_->set_centres(mean_directions(made, *people_));
 }
 
 Embeddings FaceRun::embedded(const Model& model, const std::shared_ptr<const data::Dataset>& pictures,
-                             const std::string& what) const {
+                             const std::string& what, bool flip) const {
   ProgressLine progress(quiet_);
   return embed(
-      model, pictures, {.batch = recipe_.batch, .loader_threads = recipe_.loader_threads},
+      model, pictures, {.batch = recipe_.batch, .loader_threads = recipe_.loader_threads, .flip = flip},
       [&](int64_t done, int64_t total) { progress.show(fmt::format("{}: embedded {} of {}", what, done, total)); });
 }
 
@@ -175,7 +192,7 @@ TrainingRun::Validation FaceRun::validate() {
 
 void FaceRun::keep(int64_t epoch) {
   AdaptRun::keep(epoch);
-  save_head(folder_.path() / "head.safetensors", *head_, people_->class_names());
+  if (head_) save_head(folder_.path() / "head.safetensors", *head_, people_->class_names());
 }
 
 int FaceRun::finish(const RunState& state) {

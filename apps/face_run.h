@@ -22,10 +22,12 @@ class FaceRun final : public AdaptRun {
   using Scores = std::vector<VerifyCondition>;
 
   void open_data();
-  void make_head(bool resumed);
+  void make_objective();
+  void make_teacher();
+  void make_head();
   Scores judged(const Model& model, const data::VerificationSet& set, const std::vector<double>& fars) const;
-  Embeddings embedded(const Model& model, const std::shared_ptr<const data::Dataset>& pictures,
-                      const std::string& what) const;
+  Embeddings embedded(const Model& model, const std::shared_ptr<const data::Dataset>& pictures, const std::string& what,
+                      bool flip = false) const;
   /// TAR that chooses the epoch: the mean over the corruptions, or on clean pictures where there are none.
   static double score_of(const Scores& scores);
 
@@ -39,7 +41,8 @@ class FaceRun final : public AdaptRun {
   std::vector<std::string> conditions_;          // "clean", then the recipe's corruptions
   std::shared_ptr<const data::Dataset> people_;  // clean training pictures
   data::VerificationSet validation_, test_;
-  std::shared_ptr<FaceHead> head_;
+  std::shared_ptr<FaceHead> head_;  // null with a teacher
+  std::shared_ptr<Objective> objective_;
   Scores base_scores_;  // on the validation folds
   std::vector<std::string> notes_;
 };

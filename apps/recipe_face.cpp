@@ -13,7 +13,7 @@ namespace {
 
 constexpr double kLeastRate = 1e-6;
 
-constexpr const char* kMargins[] = {"arcface", "cosface", "adaface", "combined"};
+constexpr const char* kHeads[] = {"arcface", "cosface", "adaface", "combined", "teacher"};
 constexpr const char* kGradients[] = {"exact", "plain"};
 constexpr const char* kStarts[] = {"embeddings", "random"};
 constexpr const char* kKnown[] = {"error", "leave_out", "allow"};
@@ -21,22 +21,30 @@ constexpr const char* kTests[] = {"both", "tuned", "none"};
 
 void read_head(Section& table, FaceRecipe& face) {
   table.read("head", face.head,
-             {{"arcface", FaceMargin::arcface},
-              {"cosface", FaceMargin::cosface},
-              {"adaface", FaceMargin::adaface},
-              {"combined", FaceMargin::combined}});
-  if (face.head == FaceMargin::combined) {
+             {{"arcface", FaceObjective::arcface},
+              {"cosface", FaceObjective::cosface},
+              {"adaface", FaceObjective::adaface},
+              {"combined", FaceObjective::combined},
+              {"teacher", FaceObjective::teacher}});
+  const std::string because = fmt::format("with head = \"{}\"", kHeads[static_cast<size_t>(face.head)]);
+  if (face.head != FaceObjective::combined) table.refuse({"margins"}, because);
+  if (face.head != FaceObjective::adaface) table.refuse({"concentration", "momentum"}, because);
+  if (face.head == FaceObjective::combined) table.refuse({"margin"}, because);
+  if (face.head == FaceObjective::teacher) {
+    table.refuse({"margin", "scale", "easy_margin", "gradient", "sample_rate", "centres", "train_centres"}, because);
+    face.train_centres = false;
+    return;
+  }
+  if (face.head == FaceObjective::combined) {
     table.read("margins", face.margins);
   } else {
-    face.margin = face.head == FaceMargin::arcface ? 0.5 : 0.4;
+    face.margin = face.head == FaceObjective::arcface ? 0.5 : 0.4;
     table.read("margin", face.margin, 0, 3);
   }
   table.read("scale", face.scale, 1e-3, 1e4);
   table.read("easy_margin", face.easy_margin);
-  if (face.head == FaceMargin::adaface) {
-    table.read("concentration", face.concentration, 0, 100);
-    table.read("momentum", face.momentum, 0, 1);
-  }
+  table.read("concentration", face.concentration, 0, 100);
+  table.read("momentum", face.momentum, 0, 1);
   table.read("gradient", face.gradient, {{"exact", HeadGradient::exact}, {"plain", HeadGradient::plain}});
   table.read("sample_rate", face.sample_rate, kLeastRate, 1);
   table.read("centres", face.centres, {{"embeddings", CentreStart::embeddings}, {"random", CentreStart::random}});
@@ -78,19 +86,40 @@ void check_others(const Recipe& recipe) {
   GSNET_CHECK(recipe.adapt->head == HeadPolicy::automatic,
               "the network's output is the embedding, no head is added to it: [adapter] head has no meaning then");
   GSNET_CHECK(recipe.adapt->head_epochs == 0 || recipe.face->train_centres,
-              "[adapter] head_epochs train nothing with train_centres = false");
+              "[adapter] head_epochs train nothing where no centres are trained");
+}
+
+/// The settings of heads that have centres.
+void write_head(const FaceRecipe& face, toml::table& table) {
+  table.insert("scale", face.scale);
+  table.insert("easy_margin", face.easy_margin);
+  table.insert("gradient", kGradients[static_cast<size_t>(face.gradient)]);
+  table.insert("sample_rate", face.sample_rate);
+  table.insert("centres", kStarts[static_cast<size_t>(face.centres)]);
+  table.insert("train_centres", face.train_centres);
+  if (face.head == FaceObjective::combined) {
+    toml::array margins;
+    for (const double margin : face.margins) margins.push_back(margin);
+    table.insert("margins", margins);
+  } else {
+    table.insert("margin", face.margin);
+  }
+  if (face.head == FaceObjective::adaface) {
+    table.insert("concentration", face.concentration);
+    table.insert("momentum", face.momentum);
+  }
 }
 
 }  // namespace
 
 HeadSpec head_spec(const FaceRecipe& recipe, uint64_t seed) {
   HeadSpec spec;
-  if (recipe.head == FaceMargin::arcface) spec = HeadSpec::arcface(recipe.margin);
-  if (recipe.head == FaceMargin::cosface) spec = HeadSpec::cosface(recipe.margin);
-  if (recipe.head == FaceMargin::adaface) {
+  if (recipe.head == FaceObjective::arcface) spec = HeadSpec::arcface(recipe.margin);
+  if (recipe.head == FaceObjective::cosface) spec = HeadSpec::cosface(recipe.margin);
+  if (recipe.head == FaceObjective::adaface) {
     spec = HeadSpec::adaface({recipe.margin, recipe.concentration, recipe.momentum});
   }
-  if (recipe.head == FaceMargin::combined) {
+  if (recipe.head == FaceObjective::combined) {
     GSNET_CHECK(recipe.margins.size() == 3,
                 fmt::format("margins must be three numbers m1, m2, m3, got {}", recipe.margins.size()));
     spec.multiply = recipe.margins[0];
@@ -122,13 +151,7 @@ void read_face(toml::table& root, const std::string& file, Recipe& recipe) {
 }
 
 toml::table face_table(const FaceRecipe& face) {
-  toml::table table{{"head", kMargins[static_cast<size_t>(face.head)]},
-                    {"scale", face.scale},
-                    {"easy_margin", face.easy_margin},
-                    {"gradient", kGradients[static_cast<size_t>(face.gradient)]},
-                    {"sample_rate", face.sample_rate},
-                    {"centres", kStarts[static_cast<size_t>(face.centres)]},
-                    {"train_centres", face.train_centres},
+  toml::table table{{"head", kHeads[static_cast<size_t>(face.head)]},
                     {"pairs", face.pairs},
                     {"images", face.images},
                     {"validation_folds", face.validation_folds},
@@ -137,17 +160,7 @@ toml::table face_table(const FaceRecipe& face) {
                     {"keep_clean", face.keep_clean},
                     {"known_people", kKnown[static_cast<size_t>(face.known_people)]},
                     {"test", kTests[static_cast<size_t>(face.test)]}};
-  if (face.head == FaceMargin::combined) {
-    toml::array margins;
-    for (const double margin : face.margins) margins.push_back(margin);
-    table.insert("margins", margins);
-  } else {
-    table.insert("margin", face.margin);
-  }
-  if (face.head == FaceMargin::adaface) {
-    table.insert("concentration", face.concentration);
-    table.insert("momentum", face.momentum);
-  }
+  if (face.head != FaceObjective::teacher) write_head(face, table);
   return table;
 }
 

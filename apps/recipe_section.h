@@ -165,6 +165,14 @@ class Section {
     table_->clear();
   }
 
+  /// Keys that another setting leaves no meaning: `because` says which.
+  void refuse(std::initializer_list<const char*> keys, const std::string& because) {
+    for (const char* key : keys) {
+      const toml::node* node = find(key);
+      if (node != nullptr) throw Error(fmt::format("{}: '{}' has no meaning {}", place(*node), full(key), because));
+    }
+  }
+
   void finish() const {
     if (table_ == nullptr || table_->empty()) return;
     const std::string key(table_->begin()->first.str());

@@ -238,8 +238,12 @@ std::string certificate_section(const VerifyReport& report) {
 }
 
 std::string left_out_section(const VerifyReport& report) {
-  if (report.pairs_left_out == 0 && report.unreadable.empty()) return "";
+  if (report.pairs_left_out == 0 && report.unreadable.empty() && report.landmarks_unused == 0) return "";
   std::string out = "<h2>Left out</h2>\n";
+  if (report.landmarks_unused > 0) {
+    out += fmt::format("<p>{} lines of the landmarks name no picture that is there.</p>\n",
+                       count(report.landmarks_unused));
+  }
   if (report.pairs_left_out > 0) {
     out += fmt::format("<p>{} pairs name pictures that are not there: ", count(report.pairs_left_out));
     for (size_t i = 0; i < std::min(kUnreadableShown, report.missing.size()); ++i) {

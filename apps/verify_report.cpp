@@ -81,6 +81,9 @@ std::string left_out_text(const VerifyReport& report) {
     for (size_t i = 0; i < std::min(kNamed, report.missing.size()); ++i) text += " " + report.missing[i];
     text += report.missing.size() > kNamed ? " …\n" : "\n";
   }
+  if (report.landmarks_unused > 0) {
+    text += fmt::format("landmarks               {} lines name no picture that is there\n", report.landmarks_unused);
+  }
   for (size_t i = 0; i < std::min(kNamed, report.unreadable.size()); ++i) {
     text += fmt::format("unreadable              {}\n", report.unreadable[i].second);
   }
@@ -178,6 +181,7 @@ std::string verify_json(const VerifyReport& report) {
   json["certificates"] = certificates_json(report);
   json["pairs_left_out"] = report.pairs_left_out;
   json["missing"] = report.missing;
+  json["landmarks_unused"] = report.landmarks_unused;
   json["unreadable"] = Json::array();
   for (const auto& [name, reason] : report.unreadable)
     json["unreadable"].push_back({{"name", name}, {"reason", reason}});

@@ -57,7 +57,7 @@ struct VerifyReport {
   std::vector<double> radii;                ///< at which certified shares are told
   std::vector<VerifyCondition> conditions;  ///< the clean one first
   VerifyCertificates certificates;
-  int64_t pictures = 0, pairs_left_out = 0;
+  int64_t pictures = 0, pairs_left_out = 0, landmarks_unused = 0;
   std::vector<std::string> missing;                             ///< pictures that pairs name and that are not there
   std::vector<std::pair<std::string, std::string>> unreadable;  ///< name, reason
   std::vector<WorstPair> least_alike, most_alike;               ///< of the same person; of different people

@@ -62,18 +62,22 @@ struct OpenSpec {
 ///   a folder with data_batch_1.bin … or test_batch*.bin (CIFAR-10), train.bin or test.bin (CIFAR-100, fine labels),
 ///   *-images-idx3-ubyte[.gz] with labels beside (IDX; also Fashion-MNIST), class folders of pictures (PNG, JPEG,
 ///   BMP, PPM, PGM; below train/ or test/ (val/) where there are such), a tar or tar.gz of the same, or one such file;
-///   a .rec of RecordIO with its .idx beside or none, where classes are the labels that occur, in ascending order.
-/// Where folders of pictures name no parts, both splits are all of them: use hold_out. A .bin or IDX file that is named
-/// itself is opened whatever the split. Class names come from batches.meta.txt, fine_label_names.txt, class_names.txt
-/// (IDX) or the folders. Every size is checked before anything is allocated; a truncated or oversized file is an Error
-/// with file and offset. Pictures of folders and archives have three channels; they need a build with OpenCV, else this
-/// throws Error.
+///   a .rec of RecordIO with its .idx beside or none, where classes are the labels that occur, in ascending order, or
+///   a folder with train.rec (and test.rec or val.rec).
+/// Where folders of pictures or records name no parts, both splits are all of them: use hold_out. A .bin or IDX file
+/// that is named itself is opened whatever the split. Class names come from batches.meta.txt, fine_label_names.txt,
+/// class_names.txt (IDX) or the folders. Every size is checked before anything is allocated; a truncated or oversized
+/// file is an Error with file and offset. Pictures of folders and archives have three channels; they need a build with
+/// OpenCV, else this throws Error.
 std::shared_ptr<const Dataset> open_dataset(const std::filesystem::path& path, const OpenSpec& spec);
 
 std::shared_ptr<const Dataset> make_glyphs(const GlyphsSpec& spec);
 
 /// The pictures of `whole` at `indices`, in that order.
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> whole, std::vector<int64_t> indices);
+
+/// The same pictures, each a class of its own that is named as it is: labels are places in the set. At most 2^31 - 1.
+std::shared_ptr<const Dataset> each_its_class(std::shared_ptr<const Dataset> whole);
 
 /// The same pictures in the middle of a black frame of side x side; themselves where they have that size, or for 0.
 /// Throws Error for pictures that are larger.

@@ -18,7 +18,7 @@ constexpr std::array<Format, 6> kFormats = {{
     {"data_batch_N.bin or test_batch*.bin (CIFAR-10)", is_cifar10, open_cifar10},
     {"train.bin or test.bin (CIFAR-100)", is_cifar100, open_cifar100},
     {"*-images-idx3-ubyte[.gz] (IDX)", is_idx, open_idx},
-    {"a .rec (RecordIO)", is_record_io, open_record_io},
+    {"a .rec or train.rec (RecordIO)", is_record_io, open_record_io},
     {"a .tar, .tar.gz or .tgz of class folders", is_picture_tar, open_picture_tar},
     {"class folders of PNG, JPEG, BMP or PPM pictures", is_picture_folder, open_picture_folder},
 }};

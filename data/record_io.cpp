@@ -27,6 +27,7 @@ constexpr int64_t kFrame = 8;    // magic number, kind and length
 constexpr int64_t kHeader = 24;  // IRHeader: u32 flag, f32 label, u64 id, u64 id2
 constexpr int64_t kMostIndexBytes = int64_t{1} << 32;
 constexpr uint32_t kMostLabels = 1024;
+constexpr const char* kTrainRecords = "train.rec";
 
 /// A piece of a record: whole records have one, of kind 0; others a first (1), middle ones (2) and a last (3).
 struct Piece {
@@ -215,13 +216,24 @@ PictureCatalogue catalogue_of(const std::vector<IndexEntry>& entries, const Reco
   return catalogue;
 }
 
+/// Of a folder train.rec, or for the test what lies beside it for that.
+fs::path records_of(const fs::path& path, Split split) {
+  if (!fs::is_directory(path)) return path;
+  for (const char* name : {"test.rec", "val.rec"}) {
+    if (split == Split::test && fs::is_regular_file(path / name)) return path / name;
+  }
+  return path / kTrainRecords;
+}
+
 }  // namespace
 
 bool is_record_io(const fs::path& path) {
+  if (fs::is_directory(path)) return fs::is_regular_file(path / kTrainRecords);
   return fs::is_regular_file(path) && lower_case(path.filename().string()).ends_with(".rec");
 }
 
-DatasetHandle open_record_io(const fs::path& path, const OpenSpec& spec) {
+DatasetHandle open_record_io(const fs::path& where, const OpenSpec& spec) {
+  const fs::path path = records_of(where, spec.split);
   require_decoder(path.string());
   auto file = std::make_unique<const RecordFile>(path);
   fs::path index = path;

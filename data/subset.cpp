@@ -32,6 +32,27 @@ class Subset final : public Dataset {
   std::vector<int64_t> indices_;
 };
 
+class Singles final : public Dataset {
+ public:
+  explicit Singles(std::shared_ptr<const Dataset> whole) : whole_(std::move(whole)) {
+    for (int64_t i = 0; i < whole_->size(); ++i) names_.push_back(whole_->name(i));
+  }
+
+  int64_t size() const override { return whole_->size(); }
+  PictureShape picture() const override { return whole_->picture(); }
+  const std::vector<std::string>& class_names() const override { return names_; }
+  int label(int64_t i) const override {
+    check_index("pictures", i, size());
+    return static_cast<int>(i);
+  }
+  void read(int64_t i, std::span<uint8_t> pixels) const override { whole_->read(i, pixels); }
+  std::string name(int64_t i) const override { return names_.at(static_cast<size_t>(i)); }
+
+ private:
+  std::shared_ptr<const Dataset> whole_;
+  std::vector<std::string> names_;
+};
+
 /// Shares of `count` in proportion to `sizes`: rounded down, then the largest remainders get one more, first ones
 /// first.
 std::vector<int64_t> shares(const std::vector<std::vector<int64_t>>& groups, int64_t count, int64_t total) {
@@ -63,6 +84,12 @@ std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> whole, std:
   GSNET_CHECK(whole != nullptr, "subset: no data set was given");
   for (const int64_t i : indices) check_index("subset", i, whole->size());
   return std::make_shared<Subset>(std::move(whole), std::move(indices));
+}
+
+std::shared_ptr<const Dataset> each_its_class(std::shared_ptr<const Dataset> whole) {
+  GSNET_CHECK(whole != nullptr && whole->size() > 0 && whole->size() <= INT32_MAX,
+              "pictures as classes: the set is empty, or too large");
+  return std::make_shared<Singles>(std::move(whole));
 }
 
 Holdout hold_out(std::shared_ptr<const Dataset> whole, int64_t count, uint64_t seed) {

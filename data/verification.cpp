@@ -53,8 +53,7 @@ class AlignedPictures final : public Dataset {
   std::vector<std::string> class_names_ = {"picture"};
 };
 
-std::vector<std::optional<Landmarks>> landmarks_for(const PictureIndex& index, const fs::path& file) {
-  int64_t unknown = 0;
+std::vector<std::optional<Landmarks>> landmarks_for(const PictureIndex& index, const fs::path& file, int64_t& unknown) {
   auto landmarks = read_landmarks(file, index, unknown);
   GSNET_CHECK(std::ranges::any_of(landmarks, [](const auto& points) { return points.has_value(); }),
               fmt::format("{}: it has landmarks of none of the {} pictures; {} names are no picture's", file.string(),
@@ -63,11 +62,11 @@ std::vector<std::optional<Landmarks>> landmarks_for(const PictureIndex& index, c
 }
 
 DatasetHandle make_set(FoundPictures found, const PictureIndex& index, std::vector<size_t> sources,
-                       const PictureSpec& spec) {
+                       const PictureSpec& spec, int64_t& landmarks_unused) {
   if (!spec.landmarks.empty()) {
     GSNET_CHECK(spec.side > 0, "aligned pictures need a side");
-    return std::make_shared<AlignedPictures>(std::move(found), std::move(sources), landmarks_for(index, spec.landmarks),
-                                             spec.side);
+    auto landmarks = landmarks_for(index, spec.landmarks, landmarks_unused);
+    return std::make_shared<AlignedPictures>(std::move(found), std::move(sources), std::move(landmarks), spec.side);
   }
   PictureCatalogue catalogue{{}, {"picture"}};
   for (const size_t source : sources) catalogue.entries.push_back({source, 0});
@@ -87,13 +86,16 @@ std::string folder_of(const std::string& path) { return fs::path(path).parent_pa
 
 }  // namespace
 
-std::shared_ptr<const Dataset> open_pictures(const fs::path& path, const PictureSpec& spec) {
+std::shared_ptr<const Dataset> open_pictures(const fs::path& path, const PictureSpec& spec, int64_t* landmarks_unused) {
   FoundPictures found = find_pictures(path);
   GSNET_CHECK(!found.paths.empty(), fmt::format("{}: there is no picture (PNG, JPEG, BMP, PPM)", path.string()));
   std::vector<size_t> sources(found.paths.size());
   for (size_t i = 0; i < sources.size(); ++i) sources[i] = i;
   const PictureIndex index(found.paths, path.string());
-  return make_set(std::move(found), index, std::move(sources), spec);
+  int64_t unused = 0;
+  DatasetHandle set = make_set(std::move(found), index, std::move(sources), spec, unused);
+  if (landmarks_unused != nullptr) *landmarks_unused = unused;
+  return set;
 }
 
 VerificationSet open_verification(const fs::path& pairs, const fs::path& images, const PictureSpec& spec) {
@@ -132,7 +134,7 @@ VerificationSet open_verification(const fs::path& pairs, const fs::path& images,
     set.pairs[i].first = used[ends[i].first];
     set.pairs[i].second = used[ends[i].second];
   }
-  set.pictures = make_set(std::move(found), index, std::move(sources), spec);
+  set.pictures = make_set(std::move(found), index, std::move(sources), spec, set.landmarks_unused);
   return set;
 }
 

@@ -25,6 +25,7 @@ struct VerificationSet {
   int folds = 1;
   int64_t pairs_left_out = 0;        ///< they name pictures that are not there
   std::vector<std::string> missing;  ///< names of those pictures, each once
+  int64_t landmarks_unused = 0;      ///< lines of the landmarks that name no picture that is there
 };
 
 struct PictureSpec {
@@ -36,8 +37,9 @@ struct PictureSpec {
   std::vector<int> folds = {};
 };
 
-/// All pictures of a folder or a tar archive as a set; names are paths in it.
-std::shared_ptr<const Dataset> open_pictures(const std::filesystem::path& path, const PictureSpec& spec);
+/// All pictures of a folder or a tar archive as a set; names are paths in it. `landmarks_unused` as above.
+std::shared_ptr<const Dataset> open_pictures(const std::filesystem::path& path, const PictureSpec& spec,
+                                             int64_t* landmarks_unused = nullptr);
 
 /// The pairs of a list (data/pairs.h) and their pictures in a folder or a tar archive. Pairs that name pictures that
 /// are not there are left out and counted. Throws Error when none is left, a list is wrong or has no such fold.

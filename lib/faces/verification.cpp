@@ -67,7 +67,8 @@ FoldAccuracy fold_accuracy(std::span<const ScoredPair> pairs, int folds) {
   }
   const auto judged = static_cast<double>(result.accuracies.size());
   GSNET_CHECK(judged >= 2, fmt::format("[verification] {} of {} folds have pairs, two are needed", judged, folds));
-  for (const double accuracy : result.accuracies) result.mean += accuracy / judged;
+  for (const double accuracy : result.accuracies) result.mean += accuracy;
+  result.mean /= judged;
   double variance = 0;
   for (const double accuracy : result.accuracies)
     variance += (accuracy - result.mean) * (accuracy - result.mean) / judged;

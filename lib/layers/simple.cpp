@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -11,6 +12,7 @@
 #include "layers/emit.h"
 #include "layers/orthogonal/skew_weight.h"
 #include "layers/settings.h"
+#include "layers/verified_norm.h"
 
 namespace gsnet {
 
@@ -112,6 +114,28 @@ Emitter::Value Relu::emit(Emitter& emitter, std::span<const Emitter::Value> x, s
   return emitter.unary(UnaryOp::relu, x[0]);
 }
 
+namespace {
+
+constexpr int64_t kMostDenseAxis = 256;
+
+/// The norm of the means of windows along one axis of `length` elements: a matrix (windows, length).
+UpperBound axis_mean_norm(const PoolSpec& spec, size_t axis, int64_t length) {
+  const int64_t kernel = spec.kernel[axis], before = spec.pad[axis], after = spec.pad[axis + 2];
+  const int64_t windows = (length + before + after - kernel) / spec.stride[axis] + 1;
+  std::vector<double> means(static_cast<size_t>(windows * length), 0.0);
+  for (int64_t i = 0; i < windows; ++i) {
+    const int64_t first = std::max<int64_t>(0, i * spec.stride[axis] - before);
+    const int64_t end = std::min(length, i * spec.stride[axis] - before + kernel);
+    const auto count = static_cast<double>(spec.count_pad ? kernel : end - first);
+    for (int64_t j = first; j < end; ++j) means[static_cast<size_t>(i * length + j)] = 1 / count;
+  }
+  VerifiedNorm norm;
+  norm.add(means, windows, length);
+  return norm.value() * UpperBound::proven(1 + 0x1p-40);  // 1 / count is rounded
+}
+
+}  // namespace
+
 Pool::Pool(const Attributes& attributes) : global_(attributes.flag("global", false)) {
   attributes.allow_only({"kind", "kernel", "stride", "padding", "global", "count_pad"});
   const size_t kind = attributes.find("kind") == nullptr ? 0 : attributes.choice("kind", {"average", "l2", "max"});
@@ -137,7 +161,10 @@ Shape Pool::output_shape(const Shape& x) const {
 
 // A pixel lies in at most `overlap` windows; a mean of n pixels moves by at most |d| / sqrt(n), a norm or a maximum by
 // |d|. A window over the edge has fewer pixels; divided by its whole size they move it by no more than a full one.
+// A mean over a window is one along each axis after the other, borders and counts too: the norm is that of two
+// matrices.
 LayerBound Pool::lipschitz(const Shape& x) const {
+  output_shape(x);  // throws where the window does not fit
   const PoolSpec spec = at(x);
   const auto overlap = [&](size_t i) {
     const int64_t windows = (spec.kernel[i] + spec.stride[i] - 1) / spec.stride[i];
@@ -148,7 +175,11 @@ LayerBound Pool::lipschitz(const Shape& x) const {
   if (spec.kind == PoolKind::average && (spec.count_pad || !padded)) {
     bound /= std::sqrt(static_cast<double>(spec.kernel[0] * spec.kernel[1]));
   }
-  return {UpperBound::proven(bound == 1 ? 1 : outward(bound, 1e-12)), "window overlap"};
+  const LayerBound by_overlap{UpperBound::proven(bound == 1 ? 1 : outward(bound, 1e-12)), "window overlap"};
+  const bool separate = spec.kernel == spec.stride && !padded;
+  if (spec.kind != PoolKind::average || separate || std::max(x[1], x[2]) > kMostDenseAxis) return by_overlap;
+  const UpperBound dense = axis_mean_norm(spec, 0, x[1]) * axis_mean_norm(spec, 1, x[2]);
+  return dense.value() < by_overlap.value.value() ? LayerBound{dense, "dense"} : by_overlap;
 }
 
 // A norm sums what is not negative and a mean at most |window| numbers; each is off relatively.

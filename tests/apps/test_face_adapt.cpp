@@ -86,13 +86,14 @@ struct Album {
                       "face.validation_folds=1-2",
                       "face.test_folds=3-4",
                       "face.far=0.1",
-                      "face.scale=16",
                       "adapter.kind=lora",
                       "data.corruption=\"contrast:5+gaussian_noise:5,clean\"",
                       "optimiser.kind=adamw",
                       "optimiser.rate=0.01",
                       "run.epochs=3",
                       "run.batch=16"};
+    const bool teacher = std::ranges::find(settings, "face.head=teacher") != settings.end();
+    if (!teacher) sets.emplace_back("face.scale=16");
     sets.insert(sets.end(), settings.begin(), settings.end());
     for (const std::string& setting : sets) all.insert(all.end(), {"--set", setting});
     all.insert(all.end(), more.begin(), more.end());
@@ -161,6 +162,38 @@ TEST_CASE("a tuned network is written as ONNX, and verified as such", "[apps][ad
   CHECK_THAT(album.complaint(album.adapt("bad", {}, {"--merged", "m.pt"}), 2), Contains(".onnx or .safetensors"));
   CHECK_THAT(album.complaint(album.adapt("bad", {}, {"--merged", album.scratch / "no/m.onnx"})), Contains("no/m.onnx"));
 #endif
+}
+
+TEST_CASE("a teacher needs no people, costs nothing on clean pictures, and goes on where it was left",
+          "[apps][adapt][faces][teacher]") {
+  const Album album;
+  const auto first_loss = [&](const std::string& out) {
+    const std::string log = data::content_of(album.scratch / (out + "/log.jsonl"));
+    return Json::parse(log.substr(0, log.find('\n')))["loss"].get<double>();
+  };
+  const Arguments still = {"face.head=teacher", "optimiser.rate=1e-9", "run.epochs=1", "data.flip=false"};
+  Arguments clean = still, corrupted = still;
+  clean.emplace_back("data.corruption=\"clean\"");
+  corrupted.emplace_back("data.corruption=\"contrast:5\"");
+  std::string out;
+  REQUIRE(run(album.adapt("clean", clean), &out) == 0);
+  CHECK_FALSE(fs::exists(album.scratch / "clean/head.safetensors"));
+  REQUIRE(run(album.adapt("corrupted", corrupted)) == 0);
+  CHECK(std::abs(first_loss("clean")) < 1e-6);
+  CHECK(first_loss("corrupted") > 1e-3);
+
+  const Arguments settings = {"face.head=teacher", "run.epochs=6", "run.batch=4"};
+  REQUIRE(run(album.adapt("whole", settings)) == 0);
+  const Json result = album.result("whole");
+  CHECK(result["validation"].get<double>() > result["validation_base"].get<double>());
+  int code = kInterrupted;
+  for (int attempt = 0; attempt < 100 && code == kInterrupted; ++attempt) {
+    const Interrupter soon(attempt < 3 ? 20 + 10 * attempt : 100000);
+    code = run(album.adapt("parts", settings, {"--resume"}));
+  }
+  REQUIRE(code == 0);
+  CHECK(data::content_of(album.scratch / "whole/adapter.safetensors") ==
+        data::content_of(album.scratch / "parts/adapter.safetensors"));
 }
 
 TEST_CASE("an interrupted tuning goes on bit for bit, head and all", "[apps][adapt][faces]") {
@@ -277,7 +310,11 @@ TEST_CASE("a tuning that cannot be is refused in one line", "[apps][adapt][faces
   CHECK_THAT(says({"face.validation_folds=2-3"}), Contains("fold 3 is for validation and for the test"));
   CHECK_THAT(says({"face.test_folds=all"}), Contains("7-10"));
   CHECK_THAT(says({"face.head=magic"}), Contains("face.head") && Contains("adaface"));
-  CHECK_THAT(says({"face.margins=[1,2,3]"}), Contains("unknown key 'face.margins'"));
+  CHECK_THAT(says({"face.margins=[1,2,3]"}), Contains("'face.margins' has no meaning with head = \"arcface\""));
+  CHECK_THAT(says({"face.head=combined", "face.margin=0.5"}), Contains("'face.margin' has no meaning"));
+  CHECK_THAT(says({"face.momentum=0.5"}), Contains("'face.momentum' has no meaning"));
+  CHECK_THAT(says({"face.head=teacher", "face.scale=8"}), Contains("'face.scale' has no meaning"));
+  CHECK_THAT(says({"face.head=teacher", "adapter.head_epochs=1"}), Contains("head_epochs"));
   CHECK_THAT(says({"face.head=combined", "face.margins=[1,2]"}), Contains("three numbers"));
   CHECK_THAT(says({"face.head=combined", "face.margins=[0.5,0,0]"}), Contains("factor of the angle"));
   CHECK_THAT(says({"face.far=0.01"}), Contains("10 pairs of two people") && Contains("bring 100"));
@@ -308,7 +345,8 @@ TEST_CASE("a recipe's face table is written out and read back", "[apps][recipe][
   for (const Arguments& settings :
        {Arguments{"face.head=arcface"}, Arguments{"face.head=cosface", "face.margin=0", "face.gradient=plain"},
         Arguments{"face.head=adaface", "face.momentum=0.5", "face.known_people=leave_out"},
-        Arguments{"face.head=combined", "face.margins=[1,0.3,0.2]", "face.centres=random", "face.test=tuned"}}) {
+        Arguments{"face.head=combined", "face.margins=[1,0.3,0.2]", "face.centres=random", "face.test=tuned"},
+        Arguments{"face.head=teacher", "face.keep_clean=0.1"}}) {
     Arguments all = {"face.pairs=p.txt", "adapter.kind=lora", "data.corruption=\"distant:3,clean\""};
     all.insert(all.end(), settings.begin(), settings.end());
     const Recipe recipe = read_recipe("", all);

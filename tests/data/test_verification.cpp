@@ -112,8 +112,12 @@ TEST_CASE("verification: landmarks align, pictures without any are told", "[data
   scratch.write("p/a.png", png_of(112, 112, 10, 20, 30));
   scratch.write("p/b.png", png_of(112, 112, 10, 20, 30));
   const auto marks =
-      scratch.write("m.txt", "a.png 38.2946 51.6963 73.5318 51.5014 56.0252 71.7366 41.5493 92.3655 70.7299 92.2041\n");
-  const auto set = open_pictures(scratch / "p", {.side = 112, .landmarks = marks});
+      scratch.write("m.txt",
+                    "a.png 38.2946 51.6963 73.5318 51.5014 56.0252 71.7366 41.5493 92.3655 70.7299 92.2041\n"
+                    "z.png 1 2 3 4 5 6 7 8 9 0\n");
+  int64_t unused = 0;
+  const auto set = open_pictures(scratch / "p", {.side = 112, .landmarks = marks}, &unused);
+  CHECK(unused == 1);
   CHECK(pixels_of(*set, 0)[3 * (50 * 112 + 50) + 1] == 20);
   CHECK_THROWS_WITH(pixels_of(*set, 1), Contains("b.png") && Contains("no landmarks"));
   const auto none = scratch.write("n.txt", "z.png 1 2 3 4 5 6 7 8 9 0\n");
@@ -237,7 +241,13 @@ TEST_CASE("RecordIO: insightface's packs, with and without an index", "[data][fa
     CHECK(red_of(*set, 1) == 200);
     CHECK(set->name(2).ends_with(".rec[3]"));
   }
-  const auto plain = open_dataset(scratch.write("plain.rec", record(labelled(0, a)) + record(labelled(1, b))), {});
+  const std::string two = record(labelled(0, a)) + record(labelled(1, b));
+  const auto plain = open_dataset(scratch.write("plain.rec", two), {});
+  scratch.write("pack/train.rec", two);
+  CHECK(open_dataset(scratch / "pack", {})->size() == 2);
+  scratch.write("pack/val.rec", record(labelled(0, a)));
+  CHECK(open_dataset(scratch / "pack", {.split = Split::test})->size() == 1);
+  CHECK(open_dataset(scratch / "pack", {.split = Split::train})->size() == 2);
   CHECK(plain->size() == 2);
 }
 

@@ -1,0 +1,86 @@
+// The teacher in the place of class centres: its loss in closed form, its gradient by differences, what it refuses.
+#include "faces/teacher.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "core/error.h"
+#include "support/op_cases.h"
+
+namespace gsnet {
+namespace {
+
+using test::numbers;
+
+/// Three targets in the plane: along the axes, and between them.
+Tensor targets() { return Tensor::of<double>({3, 2}, {2, 0, 0, 0.5, 3, 3}); }
+
+}  // namespace
+
+TEST_CASE("a teacher's loss is one less the cosine to a picture's own target", "[faces][teacher]") {
+  for (const char* machine : {"reference", "cpu"}) {
+    const auto backend = make_backend({machine, 1});
+    TeacherHead head(*backend, targets());
+    CHECK(head.pictures() == 3);
+    CHECK(head.features() == 2);
+    Tape tape(*backend, {});
+    const Var x = tape.input(backend->upload(Tensor::of<double>({2, 2}, {5, 5, 3, 4})));
+    const auto value = head.evaluate(tape, x, Tensor::of<int32_t>({2}, {2, 0}));
+    CHECK(numbers(*backend, value.loss.value)[0] == Approx((0 + 0.4) / 2).margin(1e-6));
+    const auto scores = numbers(*backend, value.scores);  // to the targets of the batch: the diagonal, then the axis
+    REQUIRE(scores.size() == 4);
+    CHECK(scores[0] == Approx(1));
+    CHECK(scores[1] == Approx(std::sqrt(0.5)));
+    CHECK(scores[2] == Approx(7 / (5 * std::sqrt(2))));
+    CHECK(scores[3] == Approx(0.6));
+    CHECK(value.labels.data<int32_t>()[0] == 0);
+    CHECK(value.labels.data<int32_t>()[1] == 1);
+  }
+}
+
+TEST_CASE("a teacher's gradient agrees with differences, and is nothing at the target", "[faces][teacher][gradient]") {
+  const auto backend = make_backend({"reference", 1});
+  TeacherHead head(*backend, test::make_input(*backend, {{5, 4}}, 3));
+  const Tensor labels = Tensor::of<int32_t>({3}, {4, 0, 4});
+  Tensor x = test::make_input(*backend, {{3, 4}}, 9);
+  const auto loss_at = [&] {
+    Tape tape(*backend, {});
+    return numbers(*backend, head.evaluate(tape, tape.input(x), labels).loss.value)[0];
+  };
+  Tape tape(*backend, {.record = true});
+  const Var leaf = tape.input(x, true);
+  tape.backward(head.evaluate(tape, leaf, labels).loss);
+  const auto found = numbers(*backend, tape.grad(leaf));
+  for (size_t i = 0; i < found.size(); ++i) {
+    double& value = x.data<double>()[i];
+    const double kept = value;
+    value = kept + 1e-6;
+    const double above = loss_at();
+    value = kept - 1e-6;
+    const double below = loss_at();
+    value = kept;
+    CHECK(found[i] == Approx((above - below) / 2e-6).epsilon(1e-6).margin(1e-8));
+  }
+  TeacherHead own(*backend, backend->download(x));
+  Tape still(*backend, {.record = true});
+  const Var same = still.input(x, true);
+  still.backward(own.evaluate(still, same, Tensor::of<int32_t>({3}, {0, 1, 2})).loss);
+  for (const double value : numbers(*backend, still.grad(same))) CHECK(std::abs(value) < 1e-14);
+}
+
+TEST_CASE("a teacher refuses targets and labels that cannot be", "[faces][teacher]") {
+  const auto backend = make_backend({"reference", 1});
+  const auto make = [&](const Tensor& rows) { TeacherHead(*backend, rows); };
+  CHECK_THROWS_WITH(make(Tensor::of<double>({2}, {1, 2})), Catch::Contains("needs targets (P, D)"));
+  CHECK_THROWS_WITH(make(Tensor::of<double>({2, 2}, {1, 2, 0, 0})), Catch::Contains("target 1 has the length 0"));
+  CHECK_THROWS_WITH(make(Tensor::of<double>({1, 2}, {1, NAN})), Catch::Contains("target 0 has the length nan"));
+  TeacherHead head(*backend, targets());
+  Tape tape(*backend, {});
+  const Var x = tape.input(test::make_input(*backend, {{1, 2}}, 1));
+  CHECK_THROWS_WITH(head.evaluate(tape, x, Tensor::of<int32_t>({1}, {3})), Catch::Contains("label 3"));
+  CHECK_THROWS_WITH(head.evaluate(tape, x, Tensor::of<int32_t>({1}, {-1})), Catch::Contains("label -1"));
+  const Var wide = tape.input(test::make_input(*backend, {{1, 3}}, 1));
+  CHECK_THROWS_WITH(head.evaluate(tape, wide, Tensor::of<int32_t>({1}, {0})), Catch::Contains("embeddings (N, 2)"));
+}
+
+}  // namespace gsnet
