@@ -24,6 +24,8 @@ struct AttackReport {
   /// Of the pictures as they were attacked; 0 where the class is wrong. The second for the arithmetic that ran, in
   /// which attacks run: only these can be refuted.
   std::vector<double> certified_l2, executed_l2;
+  bool executed = true;  ///< without it rounding errors are not bounded: attacks are held against the first,
+                         ///< executed_l2 is empty and lipschitz_certain 0
   std::vector<CorruptedAccuracy> corruptions;
   std::vector<int64_t> violations;  ///< broken_certificates
   double lipschitz_found = 0;       ///< |f(x) - f(y)| / |x - y| of a pair of pictures, logits as executed
@@ -33,6 +35,7 @@ struct AttackReport {
 
   /// Pictures that are right with a certificate larger than the radius, one of certified_l2 or executed_l2.
   int64_t certified(const std::vector<double>& radii_l2, double radius_l2) const;
+  const std::vector<double>& refutable_l2() const { return executed ? executed_l2 : certified_l2; }
   /// Of the battery, or of a corruption.
   const std::string& attack_name(int number) const;
   bool lipschitz_violated() const { return lipschitz_certain > lipschitz_bound; }

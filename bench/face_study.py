@@ -28,7 +28,7 @@ MOST_LOST = 0.002  # of clean accuracy on the validation folds
 
 RATES = {
     "full": [1e-4, 3e-4, 1e-3],
-    "lora": [1e-2, 3e-2, 1e-1],
+    "lora": [3e-3, 1e-2, 3e-2],
     "boft": [1e-3, 3e-3, 1e-2],
     "oft": [1e-3, 3e-3, 1e-2],
     "gsoft": [1e-3, 3e-3, 1e-2],

@@ -94,6 +94,22 @@ inline Model small_lipconvnet(Backend& backend) {
   return model;
 }
 
+/// A network with a sigmoid in it, of whose rounding errors there is no bound.
+inline Model squashed_model(Backend& backend) {
+  Model model;
+  model.info = {{{3, 32, 32},
+                 {{"mean", "pool", {}, {{"kernel", int64_t{8}}}},
+                  {"squash", "sigmoid", {}, {}},
+                  {"flat", "flatten", {}, {}},
+                  {"classes", "linear", {}, {{"features", int64_t{10}}}}}},
+                {0.5, 0.5, 0.5},
+                {0.25, 0.2, 0.3},
+                {},
+                {}};
+  model.graph = std::make_unique<Graph>(model.info.description, backend, RandomKey(3));
+  return model;
+}
+
 /// Pixels that are multiples of 1/64, well inside the box.
 inline Pixels random_pictures(int64_t count, int64_t size, uint64_t seed) {
   Random random{RandomKey(seed)};

@@ -104,6 +104,13 @@ TEST_CASE("a certificate that claims too much is seen to break", "[attack][batte
   CHECK(text.find("of 4 certificates are wrong") != std::string::npos);
   CHECK(text.find("image " + std::to_string(said.violations[0]) + " (") != std::string::npos);
   CHECK(apps::attack_json(said).find("\"certified_radius\"") != std::string::npos);
+  said.executed_l2.clear();
+  said.executed = false;
+  CHECK(apps::violation_text(said).find("rounding errors were not bounded") != std::string::npos);
+  CHECK(apps::attack_table(said).find("not asked") != std::string::npos);
+  CHECK(apps::attack_json(said).find("\"executed_radius\": null") != std::string::npos);
+  said.executed_l2 = forged;
+  said.executed = true;
   said.violations.clear();
   said.lipschitz_bound = 1;
   CHECK(apps::violation_text(said).empty());
@@ -209,6 +216,16 @@ TEST_CASE("gsnet attack reports, saves what it found and refuses in one line", "
                                 "1", "--beside", json}) == 1);
   CHECK(apps::run_command_line({"certify", file, "--data", "glyphs", "--limit", "24", "--threads", "1", "--broken",
                                 json, "--report", report}) == 1);
+  // A layer whose rounding errors have no bound.
+  const std::string squashed = folder / "s.safetensors";
+  io::save_model(squashed, test::squashed_model(*backend));
+  std::vector<std::string> arguments = {"attack", squashed,  "--data", "glyphs",    "--limit", "8",      "--battery",
+                                        "pgd",    "--steps", "3",      "--threads", "1",       "--json", json};
+  CHECK(apps::run_command_line(arguments) == 1);
+  arguments.insert(arguments.end(), {"--arithmetic", "real"});
+  CHECK(apps::run_command_line(arguments) == 0);
+  CHECK(io::read_text(json).find("\"certified_accuracy_executed\": null") != std::string::npos);
+  CHECK(apps::run_command_line({"attack", file, "--data", "glyphs", "--arithmetic", "exact"}) == 2);
   CHECK(apps::run_command_line({"attack", file}) == 2);
   CHECK(apps::run_command_line({"attack", file, "--data", "glyphs", "--norm", "linf"}) == 2);
   CHECK(apps::run_command_line({"attack", file, "--data", "glyphs", "--battery", "pgd,magic"}) == 2);
