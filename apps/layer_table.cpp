@@ -10,19 +10,28 @@ namespace gsnet::apps {
 
 namespace {
 
-/// What a reader wants to see of a layer's settings; its channels are in the output's shape.
+std::string value_text(const AttributeValue& value) {
+  if (const auto* word = std::get_if<std::string>(&value)) return *word;
+  if (const auto* words = std::get_if<std::vector<std::string>>(&value))
+    return fmt::format("{}", fmt::join(*words, " "));
+  if (const auto* many = std::get_if<std::vector<int64_t>>(&value)) return fmt::format("{}", fmt::join(*many, " "));
+  if (const auto* many = std::get_if<std::vector<double>>(&value)) return fmt::format("{}", fmt::join(*many, " "));
+  if (const auto* whole = std::get_if<int64_t>(&value)) return std::to_string(*whole);
+  return fmt::format("{}", std::get<double>(value));
+}
+
+/// A layer's settings as a reader wants them: its channels are in the output's shape, and 0 or 1 of anything but a
+/// kernel is nothing special.
 std::string settings_text(const Attributes& attributes) {
   std::string text;
-  for (const char* key : {"kernel", "stride", "groups", "groups2", "shuffle", "paired", "fit", "scale", "norm"}) {
-    const AttributeValue* value = attributes.find(key);
-    if (value == nullptr) continue;
-    const auto* whole = std::get_if<int64_t>(value);
-    if (whole != nullptr && (*whole == 0 || (*whole == 1 && std::string_view(key) != "kernel"))) continue;
+  for (const auto& [key, value] : attributes.entries()) {
+    if (key == "channels" || key == "features") continue;
+    const auto* whole = std::get_if<int64_t>(&value);
+    if (whole != nullptr && (*whole == 0 || (*whole == 1 && key != "kernel"))) continue;
     if (!text.empty()) text += ", ";
-    if (const auto* flag = std::get_if<bool>(value)) text += fmt::format("{}{}", *flag ? "" : "not ", key);
-    if (whole != nullptr) text += fmt::format("{} {}", key, *whole);
-    if (const auto* number = std::get_if<double>(value)) text += fmt::format("{} {}", key, *number);
-    if (const auto* word = std::get_if<std::string>(value)) text += fmt::format("{} {}", key, *word);
+    const auto* flag = std::get_if<bool>(&value);
+    text +=
+        flag == nullptr ? fmt::format("{} {}", key, value_text(value)) : fmt::format("{}{}", *flag ? "" : "no ", key);
   }
   return text;
 }

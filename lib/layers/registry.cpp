@@ -10,6 +10,7 @@
 #include "layers/norm.h"
 #include "layers/orthogonal/group_shuffle.h"
 #include "layers/orthogonal/gs_rotation.h"
+#include "layers/pool.h"
 #include "layers/reshape.h"
 #include "layers/simple.h"
 

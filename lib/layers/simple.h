@@ -1,4 +1,4 @@
-// Layers without parameters of weight size: activations, pooling, shapes, sums.
+// Layers without parameters of weight size: activations, shapes.
 #pragma once
 
 #include "layers/module.h"
@@ -76,27 +76,6 @@ class Relu final : public UnaryModule {
   EpilogueStep epilogue_step(const TapeMode&) const override { return {.kind = EpilogueStep::Kind::clip, .low = 0}; }
   Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
                       std::span<const Shape> shapes) const override;
-};
-
-/// Settings: kind ("average", "l2", "max"), kernel, stride (kernel), padding (an integer, [down, right] or [top, left,
-/// bottom, right]; smaller than the window, which may hang over any side), count_pad (false: an average divides by the
-/// pixels inside the picture; true: by the whole window), global (the whole map).
-class Pool final : public UnaryModule {
- public:
-  explicit Pool(const Attributes& attributes);
-  using UnaryModule::forward;
-  using UnaryModule::output_shape;
-  Var forward(Tape& tape, const Var& x) override;
-  Shape output_shape(const Shape& x) const override;
-  LayerBound lipschitz(const Shape& x) const override;
-  RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
-  Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
-                      std::span<const Shape> shapes) const override;
-
- private:
-  PoolSpec at(const Shape& x) const;
-  PoolSpec spec_;
-  bool global_;
 };
 
 class Flatten final : public UnaryModule {
