@@ -1,6 +1,7 @@
 #include "apps/adapt_run.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -19,12 +20,18 @@ namespace {
 constexpr const char* kAdapter = "adapter";
 
 /// Where a merged network can be written, told before the hours and not after.
-std::string merged_path(const Options& options) {
+std::string merged_path(const Options& options, const RunFolder& folder) {
   const std::filesystem::path file = options.text("merged");
   if (!options.given("merged")) return "";
   if (file.extension() != ".onnx" && file.extension() != ".safetensors") {
     throw UsageError(fmt::format("--merged {}: the name must end in .onnx or .safetensors", file.string()));
   }
+  for (const auto& own : {folder.model_path(), folder.adapter_path(), folder.checkpoint_path(), folder.head_path()}) {
+    if (same_file(file.string(), own.string())) {
+      throw UsageError(fmt::format("--merged {}: the run writes a file of this name", file.string()));
+    }
+  }
+  if (same_file(file.parent_path().string(), folder.path().string())) folder.prepare();
   require_writable(options, {"merged"}, {"MODEL", "recipe", "data"});
   return file.string();
 }
@@ -32,11 +39,19 @@ std::string merged_path(const Options& options) {
 }  // namespace
 
 AdaptRun::AdaptRun(const Recipe& recipe, const std::string& base, const Options& options)
-    : TrainingRun(recipe, options), base_(base), merged_(merged_path(options)), adapt_(*recipe_.adapt) {
+    : TrainingRun(recipe, options), base_(base), merged_(merged_path(options, folder_)), adapt_(*recipe_.adapt) {
   read_ = io::load_model(base_, *backend_);
   const Shape& input = read_.graph->input();
   if (recipe_.side == 0 && input.rank() == 3) recipe_.side = static_cast<int>(input[1]);
+  const data::Normalisation given = recipe_.normalisation;
   recipe_.normalisation = {read_.info.mean, read_.info.stddev};  // as the network was trained
+  GSNET_CHECK(
+      given.mean.empty() || (given.mean == read_.info.mean && given.stddev == read_.info.stddev),
+      fmt::format("{}: data.mean and data.stddev are the network's, which was trained with mean {} and stddev {}",
+                  recipe_.file, fmt::join(read_.info.mean, ", "), fmt::join(read_.info.stddev, ", ")));
+  GSNET_CHECK(recipe_.model.entries().empty() && recipe_.architecture == Recipe{}.architecture,
+              fmt::format("{}: [model] has no meaning: the network is {}", recipe_.file, base_));
+  base_fingerprint_ = io::fingerprint(*read_.graph);
 }
 
 void AdaptRun::build(const std::optional<std::vector<std::string>>& classes) {
@@ -56,7 +71,7 @@ void AdaptRun::begin(std::shared_ptr<const data::Dataset> train, std::shared_ptr
         adapted_.model, train, {.batch = recipe_.batch, .batches = adapt_.reestimate_batches, .seed = recipe_.seed});
     if (layers == 0) fmt::print("no batch norms to re-estimate: they are folded into the convolutions\n");
   }
-  start(graph(), std::move(train), std::move(objective));
+  start(graph(), std::move(train), std::move(objective), base_fingerprint_);
 }
 
 void AdaptRun::choose_parameters() {
@@ -177,9 +192,9 @@ int AdaptRun::finish(const RunState& state) {
       {"peak_process_bytes", peak_bytes()},
       {"peak_tensor_bytes", backend_->memory()->stats().peak_bytes},
       {"validation", state.best_score}};
+  if (!merged_.empty()) write_merged(after);
   result.update(nlohmann::ordered_json::parse(test(after)));
   io::write_atomically(folder_.path() / "result.json", result.dump(2) + "\n");
-  if (!merged_.empty()) write_merged(after);
   return 0;
 }
 

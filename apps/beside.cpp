@@ -139,12 +139,15 @@ std::vector<Comparison> read_comparisons(const std::string& files, const Certifi
 std::vector<BrokenPicture> read_broken(const std::string& file, const CertificationReport& report,
                                        const data::Dataset& dataset, bool reversed, size_t most) {
   const io::TensorFile saved = io::read_safetensors(file);
-  for (const char* name : {"pictures", "index", "distance_l2"})
+  for (const char* name : {"pictures", "index", "label", "distance_l2"})
     GSNET_CHECK(saved.find(name) != nullptr,
                 fmt::format("{}: has no tensor '{}'; gsnet attack --save writes them", file, name));
   const Tensor &pictures = saved.at("pictures"), &index = saved.at("index"), &distance = saved.at("distance_l2");
   const data::PictureShape shape = dataset.picture();
   const int64_t count = index.numel();
+  const Tensor& label = saved.at("label");
+  GSNET_CHECK(label.dtype() == DType::i32 && label.numel() == count,
+              fmt::format("{}: label is {}, expected one a picture", file, to_string(label.shape())));
   GSNET_CHECK(pictures.dtype() == DType::f32 && index.dtype() == DType::i64 && distance.dtype() == DType::f64 &&
                   distance.numel() == count && pictures.numel() == count * shape.numel(),
               fmt::format("{}: pictures {}, index {}, distance_l2 {}: expected one picture of {} x {} x {}, index and "
@@ -159,6 +162,9 @@ std::vector<BrokenPicture> read_broken(const std::string& file, const Certificat
     const int64_t sample = index.host<int64_t>()[i];
     GSNET_CHECK(sample >= 0 && sample < std::ssize(report.samples),
                 fmt::format("{}: row {} is about picture {}, there are {}", file, i, sample, report.samples.size()));
+    const int there = label.host<int32_t>()[i], here = report.samples[static_cast<size_t>(sample)].label;
+    GSNET_CHECK(there == here, fmt::format("{}: picture {} is of class {}, here it is of class {}: other pictures",
+                                           file, sample, there, here));
     if (shown.size() == most || !is_correct(report.samples[static_cast<size_t>(sample)])) continue;
     const auto numbers = static_cast<size_t>(shape.numel());
     const std::span<const float> planes = pictures.host<float>().subspan(i * numbers, numbers);

@@ -22,6 +22,8 @@ class ClassifierAdaptRun final : public AdaptRun {
     parts_ = split_data(recipe_);
     build(parts_.train->class_names());
     check_fits(adapted(), *parts_.train);
+    test_ = test_part(recipe_, *parts_.train, parts_.notes);
+    if (test_) check_fits(adapted(), *test_);
     begin(parts_.train);
   }
 
@@ -46,12 +48,12 @@ class ClassifierAdaptRun final : public AdaptRun {
 
   /// On test pictures as the recipe corrupts them, and on clean ones: what was won, and what was lost.
   std::string test(const Model& after) override {
-    nlohmann::ordered_json result;
+    nlohmann::ordered_json result = {{"accuracy", nlohmann::ordered_json::object()}};
+    if (!test_) return result.dump();
     const Model before = io::load_model(base_path(), *backend_);
-    const auto clean = open_named(recipe_.data, data::Split::test, recipe_.side, recipe_.glyphs);
-    std::vector<std::pair<std::string, std::shared_ptr<const data::Dataset>>> sets = {{"test", clean}};
+    std::vector<std::pair<std::string, std::shared_ptr<const data::Dataset>>> sets = {{"test", test_}};
     if (!recipe_.corruption.empty()) {
-      sets = {{recipe_.corruption, open_corrupted(clean, recipe_.corruption, recipe_.seed)}, {"clean", clean}};
+      sets = {{recipe_.corruption, open_corrupted(test_, recipe_.corruption, recipe_.seed)}, {"clean", test_}};
     }
     for (const auto& [name, set] : sets) {
       const double now = measure(after, set, evaluation()).clean;
@@ -64,6 +66,7 @@ class ClassifierAdaptRun final : public AdaptRun {
   }
 
   Parts parts_;
+  std::shared_ptr<const data::Dataset> test_;  // null: there is none
 };
 
 }  // namespace

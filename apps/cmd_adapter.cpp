@@ -153,6 +153,9 @@ int export_peft(const std::vector<std::string>& arguments) {
       .machine();
   if (!options.parse(arguments)) return 0;
   if (!options.given("peft")) throw UsageError("adapter export needs --peft DIR");
+  if (same_file(options.text("peft"), options.text("ADAPTER"))) {
+    throw UsageError(fmt::format("--peft {}: that is ADAPTER too", options.text("peft")));
+  }
   const int64_t rank = options.given("as") ? wanted_rank(options.text("as")) : -1;
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   Model model = io::load_model(options.text("MODEL"), *backend);

@@ -63,7 +63,7 @@ Pixels open_pictures(const Model& model, const data::Dataset& dataset, int64_t l
   return read_pictures(dataset, count);
 }
 
-/// "none", "all", or kinds and chains of kinds, with or without severities: "jpeg,occlusion:5,distant:3+jpeg:2".
+/// "none", "all", or kinds, with or without severities, and chains of kinds with: "jpeg,occlusion:5,distant:3+jpeg:2".
 std::vector<data::CorruptionChain> parse_corruptions(const std::string& text, uint64_t seed) {
   std::vector<std::string> names;
   if (text != "none" && text != "all") names = split_list(text);
@@ -92,8 +92,8 @@ void corrupt(const std::vector<data::CorruptionChain>& chains, const std::shared
 
 /// Certificates of the very pictures that were attacked. Attacks run in the machine's arithmetic, so that only a
 /// picture broken within its executed radius refutes anything.
-void certify_pictures(const Model& model, const std::vector<LogitError>& errors, AttackReport& report) {
-  const MarginGeometry geometry(*model.graph);
+void certify_pictures(const Model& model, const MarginGeometry& geometry, const std::vector<LogitError>& errors,
+                      AttackReport& report) {
   const UpperBound scale = input_scale(model.info.stddev);
   for (int64_t n = 0; n < report.battery.clean_logits.count(); ++n) {
     const auto at = static_cast<size_t>(n);
@@ -174,10 +174,8 @@ int attack_command(const std::vector<std::string>& arguments) {
   add_options(options);
   if (!options.parse(arguments)) return 0;
   if (!options.given("data")) throw UsageError("attack needs --data DIR");
-  if (options.text("arithmetic") != "real" && options.text("arithmetic") != "both")
-    throw UsageError(fmt::format("--arithmetic must be real or both, got '{}'", options.text("arithmetic")));
   AttackReport report;
-  report.executed = options.text("arithmetic") == "both";
+  report.executed = bounds_rounding(options);
   report.spec = battery_spec(options);
   const auto corruptions = parse_corruptions(options.text("corruptions"),
                                              static_cast<uint64_t>(options.integer("seed", 0, int64_t{1} << 62)));
@@ -188,11 +186,11 @@ int attack_command(const std::vector<std::string>& arguments) {
   const Model model = io::load_model(options.text("MODEL"), *backend);
   note_nameless(model);
   const Shape input = model.graph->input();
-  const auto dataset = in_order(
-      open_named(options.text("data"), split, input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000), model);
+  const auto dataset = in_order(open_for(model, options.text("data"), split), model);
   const Pixels pictures = open_pictures(model, *dataset, limit, report);
   AttackTarget target(model);
-  std::vector<LogitError> errors;  // first, for it is quick: a network that has no bound of them is told at once
+  const MarginGeometry geometry(*model.graph);  // first, for it is quick: a network that has no bound is told at once
+  std::vector<LogitError> errors;
   if (report.executed) errors = target.rounding_errors(pictures, report.spec.batch);
   const Stopwatch watch;
   ProgressLine progress;
@@ -202,7 +200,7 @@ int attack_command(const std::vector<std::string>& arguments) {
                                                            total, clock_text(watch.seconds())));
                                });
   corrupt(corruptions, dataset, target, pictures, progress, report);
-  certify_pictures(model, errors, report);
+  certify_pictures(model, geometry, errors, report);
   progress.show("Lipschitz constant", true);
   std::vector<int64_t> starts;
   for (int64_t n = 0; n < std::min(kLipschitzStarts, pictures.count()); ++n) starts.push_back(n);

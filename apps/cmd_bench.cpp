@@ -1,8 +1,8 @@
 // gsnet bench
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -13,6 +13,7 @@
 #include "apps/command.h"
 #include "apps/options.h"
 #include "apps/recipe.h"
+#include "apps/training_run.h"
 #include "layers/lipconvnet.h"
 #include "train/trainer.h"
 
@@ -108,6 +109,7 @@ int bench_command(const std::vector<std::string>& arguments) {
   const auto timed = [&](const char* job, auto&& call) {
     return only.empty() || only == job ? median_seconds(seconds, call) : std::numeric_limits<double>::infinity();
   };
+  if (options.given("network") && !options.given("adapter")) throw UsageError("--network needs --adapter");
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   if (options.has("series")) {
     SeriesBenchSpec spec{.batch = batch,
@@ -147,28 +149,29 @@ int bench_command(const std::vector<std::string>& arguments) {
   if (options.has("profile") && only != "train") print_profile("evaluation", evaluate);
   double macs = 0;
   for (const Graph::Node& node : graph.nodes()) macs += node.module->cost(graph.input_shapes(node)).macs;
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
   const auto count = static_cast<double>(batch);
+  const auto speed = [&](double seconds_each) {
+    return std::isfinite(seconds_each) ? nlohmann::ordered_json(count / seconds_each) : nullptr;
+  };
   const nlohmann::ordered_json json = {{"backend", backend->name()},
                                        {"machine", backend->description()},
                                        {"batch", batch},
                                        {"matmul_gflops", 2e-9 * matmul},
-                                       {"train_images_per_second", count / train},
-                                       {"eval_images_per_second", count / evaluation},
+                                       {"train_images_per_second", speed(train)},
+                                       {"eval_images_per_second", speed(evaluation)},
                                        {"eval_mmacs_per_image", macs * 1e-6},
                                        {"peak_tensor_bytes", train_peak},
-                                       {"peak_process_bytes", int64_t{usage.ru_maxrss} * 1024}};
+                                       {"peak_process_bytes", peak_bytes()}};
   if (options.has("json")) {
     fmt::print("{}\n", json.dump());
     return 0;
   }
   fmt::print("{} ({}), batch {}\n", backend->name(), backend->description(), batch);
   fmt::print("matrix product 1024^3   {:9.1f} GFLOP/s\n", 2e-9 * matmul);
-  fmt::print("training step           {:9.1f} images/s\n", count / train);
-  fmt::print("evaluation              {:9.1f} images/s\n", count / evaluation);
+  if (std::isfinite(train)) fmt::print("training step           {:9.1f} images/s\n", count / train);
+  if (std::isfinite(evaluation)) fmt::print("evaluation              {:9.1f} images/s\n", count / evaluation);
   fmt::print("peak tensors, training  {:9.1f} MB\n", static_cast<double>(train_peak) * 1e-6);
-  fmt::print("peak process            {:9.1f} MB\n", static_cast<double>(usage.ru_maxrss) * 1.024e-3);
+  fmt::print("peak process            {:9.1f} MB\n", static_cast<double>(peak_bytes()) * 1e-6);
   return 0;
 }
 

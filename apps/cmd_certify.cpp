@@ -54,6 +54,22 @@ void print_summary(const CertificationReport& report, const CertificationSummary
              report.network_bound);
 }
 
+/// What is known before the work.
+void describe(const Model& model, const Backend& backend, const Options& options, CertificationReport& report) {
+  report.settings = {{"model", options.text("MODEL")},
+                     {"data", options.text("data")},
+                     {"split", options.text("split")},
+                     {"corruption", options.text("corruption").empty() ? "none" : options.text("corruption")},
+                     {"images", std::to_string(report.samples.size())},
+                     {"backend", backend.name()},
+                     {"machine", backend.description()},
+                     {"precision", to_string(backend.dtype())},
+                     {"arithmetic of the certificate", report.executed ? "real, and as executed" : "real"},
+                     {"batch", options.text("batch")},
+                     {"gsnet", GSNET_VERSION}};
+  for (const auto& [key, value] : model.info.provenance) report.settings.emplace_back("model: " + key, value);
+}
+
 }  // namespace
 
 int certify_command(const std::vector<std::string>& arguments) {
@@ -76,9 +92,8 @@ int certify_command(const std::vector<std::string>& arguments) {
       .machine();
   if (!options.parse(arguments)) return 0;
   if (!options.given("data")) throw UsageError("certify needs --data DIR");
-  if (options.text("arithmetic") != "real" && options.text("arithmetic") != "both")
-    throw UsageError(fmt::format("--arithmetic must be real or both, got '{}'", options.text("arithmetic")));
   CertificationReport report;
+  report.executed = bounds_rounding(options);
   report.radii = parse_radii(options.text("radii"));
   const data::Split split = parse_split(options.text("split"));
   if (options.given("broken") && !options.given("report")) throw UsageError("--broken needs --report DIR");
@@ -92,25 +107,24 @@ int certify_command(const std::vector<std::string>& arguments) {
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
   note_nameless(model);
-  const Shape input = model.graph->input();
-  const auto dataset = open_corrupted(
-      open_named(options.text("data"), split, input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000),
-      options.text("corruption"), 0);
-  report.executed = options.text("arithmetic") != "real";
-  const EvaluateSpec spec{.limit = options.integer("limit", 0, int64_t{1} << 40),
-                          .batch = options.integer("batch", 1, 100'000),
-                          .executed = report.executed};
+  const auto dataset = open_corrupted(open_for(model, options.text("data"), split), options.text("corruption"), 0);
+  const int64_t limit = options.integer("limit", 0, int64_t{1} << 40);
+  const int64_t count = limit == 0 ? dataset->size() : std::min(limit, dataset->size());
+  for (int64_t i = 0; i < count; ++i) report.samples.push_back({i, dataset->name(i), dataset->label(i)});
+  describe(model, *backend, options, report);
+  if (options.given("beside")) report.beside = read_comparisons(options.text("beside"), report);
+  const EvaluateSpec spec{.limit = limit, .batch = options.integer("batch", 1, 100'000), .executed = report.executed};
   const Stopwatch watch;
   ProgressLine progress;
   const auto outcomes = evaluate(model, dataset, spec, [&](int64_t done, int64_t total) {
     progress.show(fmt::format("certified {} of {}", done, total));
   });
   progress.clear();
-  const double seconds = watch.seconds();
+  report.settings.emplace_back("seconds", fmt::format("{:.1f}", watch.seconds()));
   for (size_t i = 0; i < outcomes.size(); ++i) {
-    const auto index = static_cast<int64_t>(i);
-    report.samples.push_back({index, dataset->name(index), outcomes[i].label, outcomes[i].certificate.predicted,
-                              outcomes[i].certificate.radius_l2, outcomes[i].certificate.executed_radius_l2});
+    report.samples[i].predicted = outcomes[i].certificate.predicted;
+    report.samples[i].radius_l2 = outcomes[i].certificate.radius_l2;
+    report.samples[i].executed_radius_l2 = outcomes[i].certificate.executed_radius_l2;
   }
   const MarginGeometry geometry(*model.graph);
   report.title = "Certified robustness of " + std::filesystem::path(options.text("MODEL")).filename().string();
@@ -118,25 +132,9 @@ int certify_command(const std::vector<std::string>& arguments) {
   report.network_bound = geometry.network().value();
   report.lipschitz_bound = (geometry.network() * input_scale(model.info.stddev)).value();
   report.layers = layer_rows(*model.graph);
-  report.settings = {{"model", options.text("MODEL")},
-                     {"data", options.text("data")},
-                     {"split", options.text("split")},
-                     {"corruption", options.text("corruption").empty() ? "none" : options.text("corruption")},
-                     {"images", std::to_string(outcomes.size())},
-                     {"backend", backend->name()},
-                     {"machine", backend->description()},
-                     {"precision", to_string(backend->dtype())},
-                     {"arithmetic of the certificate", report.executed ? "real, and as executed" : "real"},
-                     {"batch", options.text("batch")},
-                     {"seconds", fmt::format("{:.1f}", seconds)},
-                     {"gsnet", GSNET_VERSION}};
-  for (const auto& [key, value] : model.info.provenance) report.settings.emplace_back("model: " + key, value);
-  if (options.given("beside")) {
-    report.beside = read_comparisons(options.text("beside"), report);
-    check_order(summarise(report), report.beside);
-  }
   const bool to_stdout = options.text("json") == "-";
   if (!to_stdout) print_summary(report, summarise(report));
+  check_order(summarise(report), report.beside);
   if (to_stdout) fmt::print("{}\n", report_json(report, false));
   if (options.given("json") && !to_stdout)
     io::write_atomically(options.text("json"), report_json(report, false) + "\n");

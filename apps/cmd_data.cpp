@@ -7,13 +7,16 @@
 #include "apps/console.h"
 #include "apps/data_source.h"
 #include "apps/options.h"
+#include "data/classes.h"
 #include "data/fetch.h"
 #include "data/tolerant.h"
 
 namespace gsnet::apps {
 namespace {
 
-int list() {
+int list(const std::vector<std::string>& arguments) {
+  Options options("data list", "Names the public data sets that gsnet data fetch gets.");
+  if (!options.parse(arguments)) return 0;
   fmt::print("glyphs         embedded: ten classes of figures drawn by the program, no download\n");
   for (const data::PublicDataset& dataset : data::public_datasets()) {
     fmt::print("{:<14} {}\n", dataset.name, dataset.description);
@@ -53,8 +56,7 @@ std::string some(const std::vector<std::string>& names) {
 }
 
 void show_classes(const data::Dataset& dataset) {
-  std::vector<int64_t> counts(dataset.class_names().size());
-  for (int64_t i = 0; i < dataset.size(); ++i) ++counts[static_cast<size_t>(dataset.label(i))];
+  std::vector<int64_t> counts = data::class_sizes(dataset);
   std::vector<std::string> single, empty;
   for (size_t c = 0; c < counts.size(); ++c) {
     if (counts[c] == 1) single.push_back(dataset.class_names()[c]);
@@ -106,7 +108,7 @@ int show(const std::vector<std::string>& arguments) {
 int data_command(const std::vector<std::string>& arguments) {
   const std::string verb = arguments.empty() ? "" : arguments[0];
   const std::vector<std::string> rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
-  if (verb == "list") return list();
+  if (verb == "list") return list(rest);
   if (verb == "fetch") return fetch(rest);
   if (verb == "show") return show(rest);
   if (verb == "--help" || verb == "-h") {

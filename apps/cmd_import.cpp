@@ -51,27 +51,17 @@ void declare(Options& options) {
       .machine();
 }
 
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(separator, begin), text.size());
-    parts.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return parts;
-}
-
 std::vector<double> numbers(const Options& options, const char* name) {
   if (!options.given(name)) throw UsageError(fmt::format("a plain network needs --{}", name));
   std::vector<double> values;
-  for (const std::string& part : split(options.text(name), ',')) values.push_back(parse_number(part));
+  for (const std::string& part : split_list(options.text(name))) values.push_back(parse_number(part));
   return values;
 }
 
 std::vector<std::string> class_names(const std::string& text) {
   if (text.empty()) return {};
-  if (!std::filesystem::is_regular_file(text)) return split(text, ',');
-  std::vector<std::string> lines = split(io::read_text(text, 1U << 20U), '\n');
+  if (!std::filesystem::is_regular_file(text)) return split_list(text);
+  std::vector<std::string> lines = split_list(io::read_text(text, 1U << 20U), '\n');
   for (std::string& line : lines) {
     if (line.ends_with('\r')) line.pop_back();
   }
@@ -82,7 +72,7 @@ std::vector<std::string> class_names(const std::string& text) {
 /// "160" or "112,96", with the channels of the published network.
 Shape picture_size(const std::string& architecture, const std::string& text) {
   if (architecture.empty()) throw UsageError("--size needs --architecture");
-  const std::vector<std::string> parts = split(text, ',');
+  const std::vector<std::string> parts = split_list(text);
   std::vector<int64_t> sides;
   for (const std::string& part : parts) {
     const double side = parse_number(part);
@@ -107,7 +97,7 @@ void refuse(const Options& options, std::initializer_list<const char*> names, co
 
 Shape parse_shape(const std::string& text) {
   std::vector<int64_t> extents;
-  for (const std::string& part : split(text, ',')) {
+  for (const std::string& part : split_list(text)) {
     const double extent = parse_number(part);
     if (extent < 1 || extent > 65'536 || extent != std::floor(extent)) {
       throw UsageError(fmt::format("--input must be extents from 1 to 65536 like 3,112,112, got '{}'", text));

@@ -32,6 +32,13 @@ int merge_command(const std::vector<std::string>& arguments) {
   if (!adapter.base.empty() && adapter.base != found) {
     fmt::print(stderr, "gsnet: note: {} was trained on other weights than {}'s\n", file, base);
   }
+  GSNET_CHECK(strength == 1 || !adapter.layers.empty(),
+              fmt::format("{}: --strength has no meaning: it holds whole layers, which are put in as they are, and "
+                          "adapts none",
+                          file));
+  if (strength != 1 && !adapter.saved.tensors.empty()) {
+    fmt::print(stderr, "gsnet: note: whole layers that {} holds are put in as they are, whatever the strength\n", file);
+  }
   io::AdaptedModel adapted;
   try {
     adapted = io::adapted_model(std::move(model), adapter, "adapter");

@@ -76,7 +76,11 @@ int predict_command(const std::vector<std::string>& arguments) {
     throw UsageError("predict needs either --pictures, or --input with --output");
   }
   if (options.given("input") && !options.given("output")) throw UsageError("predict needs --input and --output");
-  require_writable(options, {"output"}, {"MODEL", "pictures", "input"});
+  if (options.given("pictures")) {
+    require_writable(options, {"output"}, {"MODEL", "pictures"}, {"output"});
+  } else {
+    require_writable(options, {"output"}, {"MODEL", "input"});
+  }
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
   options.given("pictures") ? predict_folder(model, options) : predict_tensor(model, options);

@@ -72,9 +72,7 @@ int smooth_command(const std::vector<std::string>& arguments) {
   require_writable(options, {"json"}, {"MODEL", "data"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
-  const Shape input = model.graph->input();
-  const auto dataset = in_order(
-      open_named(options.text("data"), split, input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000), model);
+  const auto dataset = in_order(open_for(model, options.text("data"), split), model);
   check_fits(model, *dataset);
   const PictureSource pictures{limit > 0 ? std::min(limit, dataset->size()) : dataset->size(),
                                [&](int64_t i, std::span<uint8_t> pixels) { dataset->read(i, pixels); }};

@@ -36,6 +36,11 @@ std::shared_ptr<const data::Dataset> open_named(const std::string& name, data::S
                             .side = side > 0 ? side : 32});
 }
 
+std::shared_ptr<const data::Dataset> open_for(const Model& model, const std::string& name, data::Split split) {
+  const Shape input = model.graph->input();
+  return open_named(name, split, input.rank() == 3 ? static_cast<int>(input[1]) : 0, 10'000);
+}
+
 data::Normalisation usual_normalisation(const data::Dataset& dataset) {
   const data::PictureShape picture = dataset.picture();
   if (picture == data::PictureShape{3, 32, 32}) {

@@ -16,6 +16,9 @@ namespace gsnet::apps {
 /// path.
 std::shared_ptr<const data::Dataset> open_named(const std::string& name, data::Split split, int side, int64_t glyphs);
 
+/// The same at the size that the model takes; of "glyphs" 10,000.
+std::shared_ptr<const data::Dataset> open_for(const Model& model, const std::string& name, data::Split split);
+
 /// What a data set's pictures are usually normalised with: CIFAR's (stddev 0.2507 throughout) for three channels of 32
 /// x 32, else mean 0.5 and stddev 0.25.
 data::Normalisation usual_normalisation(const data::Dataset& dataset);

@@ -18,8 +18,6 @@ struct Outcome {
   double loss = 0;  ///< plain cross-entropy
 };
 
-/// Certifies pictures [0, limit) of a set (0: all) in batches. Throws Error when the pictures' shape or the number of
-/// classes is not the model's. `progress` is called after each batch with the number done.
 /// Throws Error unless the pictures have the model's shape, the classes its number, and no class another name than
 /// there.
 void check_fits(const Model& model, const data::Dataset& dataset);
@@ -32,6 +30,8 @@ struct EvaluateSpec {
   int loader_threads = 1;
   bool executed = false;  ///< bound rounding errors too: certificates carry an executed radius
 };
+/// Certifies pictures [0, limit) of a set (0: all) in batches. Throws Error as check_fits() does. `progress` is called
+/// after each batch with the number done.
 std::vector<Outcome> evaluate(const Model& model, std::shared_ptr<const data::Dataset> dataset,
                               const EvaluateSpec& spec,
                               const std::function<void(int64_t done, int64_t total)>& progress = {});

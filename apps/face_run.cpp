@@ -192,7 +192,7 @@ TrainingRun::Validation FaceRun::validate() {
 
 void FaceRun::keep(int64_t epoch) {
   AdaptRun::keep(epoch);
-  if (head_) save_head(folder_.path() / "head.safetensors", *head_, people_->class_names());
+  if (head_) save_head(folder_.head_path(), *head_, people_->class_names());
 }
 
 int FaceRun::finish(const RunState& state) {

@@ -131,13 +131,23 @@ double parse_number(const std::string& text) {
   if (slash == std::string::npos) return parse(text);
   const double below = parse(std::string_view(text).substr(slash + 1));
   if (below == 0) throw UsageError(fmt::format("'{}' divides by zero", text));
-  return parse(std::string_view(text).substr(0, slash)) / below;
+  const double quotient = parse(std::string_view(text).substr(0, slash)) / below;
+  if (!std::isfinite(quotient)) throw UsageError(fmt::format("'{}' is too large a number", text));
+  return quotient;
 }
 
-std::vector<std::string> split_list(const std::string& text) {
+bool bounds_rounding(const Options& options) {
+  const std::string text = options.text("arithmetic");
+  if (text != "real" && text != "both") {
+    throw UsageError(fmt::format("--arithmetic must be real or both, got '{}'", text));
+  }
+  return text == "both";
+}
+
+std::vector<std::string> split_list(const std::string& text, char separator) {
   std::vector<std::string> parts;
   for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
+    const size_t end = std::min(text.find(separator, begin), text.size());
     parts.push_back(text.substr(begin, end - begin));
     begin = end + 1;
   }

@@ -52,7 +52,9 @@ class Options {
 /// A number or a fraction: "0.5", "36/255". Throws UsageError.
 double parse_number(const std::string& text);
 /// The parts between commas, empty ones too.
-std::vector<std::string> split_list(const std::string& text);
+std::vector<std::string> split_list(const std::string& text, char separator = ',');
+/// What --arithmetic says, real or both: whether rounding errors are bounded too. Throws UsageError.
+bool bounds_rounding(const Options& options);
 /// "36/255" where it is that, else four digits.
 std::string radius_text(double radius);
 /// Radii separated by commas, > 0, sorted and without repetition. Throws UsageError.

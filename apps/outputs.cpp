@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -22,14 +24,22 @@ bool same_file(const std::string& a, const std::string& b) {
 }
 
 void require_writable(const Options& options, std::initializer_list<const char*> names,
-                      std::initializer_list<const char*> inputs) {
+                      std::initializer_list<const char*> inputs, std::initializer_list<const char*> to_stdout) {
   std::vector<std::pair<std::string, std::string>> taken;  // what names it, and the file
   for (const char* name : inputs) {
-    if (options.given(name)) taken.emplace_back(name, options.text(name));
+    if (!options.given(name)) continue;
+    taken.emplace_back(name, options.text(name));
+    const std::vector<std::string> parts = split_list(options.text(name));
+    for (size_t i = 0; parts.size() > 1 && i < parts.size(); ++i) taken.emplace_back(name, parts[i]);
   }
   for (const char* name : names) {
-    if (!options.given(name) || options.text(name) == "-") continue;
+    if (!options.given(name)) continue;
     const std::string file = options.text(name);
+    if (file == "-") {
+      const auto is_name = [&](const char* other) { return std::string_view(other) == name; };
+      if (is_name("json") || std::ranges::any_of(to_stdout, is_name)) continue;
+      throw UsageError(fmt::format("--{} -: it is a file, standard output has no place for it", name));
+    }
     for (const auto& [other, path] : taken) {
       if (same_file(file, path)) throw UsageError(fmt::format("--{} {}: that is {} too", name, file, other));
     }

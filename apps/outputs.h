@@ -14,9 +14,11 @@ namespace gsnet::apps {
 bool same_file(const std::string& a, const std::string& b);
 
 /// Throws Error unless every file that one of these options names could be written now, and UsageError where it is
-/// another one's, or what one of `inputs` (options and positional arguments) names; "-" is standard output.
+/// another one's, or what one of `inputs` (options and positional arguments, or a list with commas) names. "-" is
+/// standard output for --json and what `to_stdout` lists, and a UsageError for others.
 void require_writable(const Options& options, std::initializer_list<const char*> names,
-                      std::initializer_list<const char*> inputs = {});
+                      std::initializer_list<const char*> inputs = {},
+                      std::initializer_list<const char*> to_stdout = {});
 
 /// An ONNX file where the name ends in .onnx, else a model file.
 void write_network(const std::string& file, const Model& model);

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
+#include "apps/embed.h"
 #include "core/error.h"
 #include "data/assemble.h"
 #include "data/decode.h"
@@ -36,11 +38,13 @@ std::vector<fs::path> files_of(const fs::path& path) {
   return files;
 }
 
-int side_of(const Model& model) {
-  const Shape& input = model.graph->input();
-  GSNET_CHECK(input.rank() == 3 && input[0] == 3 && input[1] == input[2],
-              fmt::format("the model takes {}, pictures need (3, S, S)", to_string(input)));
-  return static_cast<int>(input[1]);
+/// Colours in the model's order.
+data::Picture decoded(const Model& model, const fs::path& file, int side) {
+  data::Picture picture = data::decode_picture(data::read_file(file, data::kMostPictureBytes), file.string(), side);
+  for (size_t i = 0; model.info.order == ChannelOrder::bgr && i + 2 < picture.pixels.size(); i += 3) {
+    std::swap(picture.pixels[i], picture.pixels[i + 2]);
+  }
+  return picture;
 }
 
 /// Evaluates a batch and appends its rows.
@@ -60,7 +64,7 @@ std::span<const float> row_of(const Tensor& x, size_t i) {
 }  // namespace
 
 Predictions predict_pictures(const Model& model, const fs::path& path, int64_t batch) {
-  const int side = side_of(model);
+  const int side = face_side(model);
   const data::PictureShape shape{3, side, side};
   const data::Normaliser normaliser({model.info.mean, model.info.stddev}, 3);
   const std::vector<fs::path> files = files_of(path);
@@ -71,10 +75,9 @@ Predictions predict_pictures(const Model& model, const fs::path& path, int64_t b
   int64_t waiting = 0;
   for (const fs::path& file : files) {
     try {
-      const std::string name = file.string();
-      const data::Picture picture = data::decode_picture(data::read_file(file, data::kMostPictureBytes), name, side);
+      const data::Picture picture = decoded(model, file, side);
       normaliser.write(picture.pixels.data(), shape, {}, pictures.images.data<float>() + waiting * shape.numel());
-      found.names.push_back(name);
+      found.names.push_back(file.string());
     } catch (const Error& error) {
       found.unreadable.emplace_back(error.what());
       continue;

@@ -4,9 +4,11 @@
 #include <toml++/toml.h>
 
 #include "apps/command.h"
+#include "apps/data_source.h"
 #include "apps/recipe_face.h"
 #include "apps/recipe_section.h"
 #include "core/error.h"
+#include "data/corruption.h"
 #include "io/safetensors.h"
 
 namespace gsnet::apps {
@@ -78,6 +80,13 @@ void read_data(toml::table& root, const std::string& file, Recipe& recipe) {
   data.read("crop_padding", recipe.augmentation.crop_padding, 0, 1024);
   data.read("flip", recipe.augmentation.flip);
   data.finish();
+  for (const std::string& condition : corrupted_conditions(recipe.corruption)) {
+    try {
+      data::parse_corruption_chain(condition);
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}: 'data.corruption': {}", file, error.what()));
+    }
+  }
   GSNET_CHECK(recipe.normalisation.mean.size() == recipe.normalisation.stddev.size(),
               fmt::format("{}: data.mean and data.stddev must have as many entries", file));
   for (double value : recipe.normalisation.stddev) {

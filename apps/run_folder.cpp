@@ -36,8 +36,12 @@ RunState from_json(const nlohmann::json& json) {
 RunFolder::RunFolder(fs::path folder, bool resume) : folder_(std::move(folder)) {
   GSNET_CHECK(!fs::exists(folder_) || fs::is_directory(folder_),
               fmt::format("{}: cannot make the run folder: a file has this name", folder_.string()));
-  GSNET_CHECK(resume || (!has_checkpoint() && !fs::exists(model_path())),
-              fmt::format("{}: holds a run already; go on with --resume or choose another --out", folder_.string()));
+  if (resume && has_checkpoint()) return;
+  GSNET_CHECK(
+      !has_checkpoint() && !fs::exists(model_path()) && !fs::exists(adapter_path()),
+      resume ? fmt::format("{}: holds what a run made, but no checkpoint to go on from: choose another --out",
+                           folder_.string())
+             : fmt::format("{}: holds a run already; go on with --resume or choose another --out", folder_.string()));
 }
 
 void RunFolder::prepare() const {
@@ -111,8 +115,11 @@ RunState RunFolder::load_checkpoint(Trainer& trainer, const std::string& recipe)
   const auto state = file.metadata.find(kState), kept = file.metadata.find("gsnet.recipe");
   GSNET_CHECK(state != file.metadata.end() && kept != file.metadata.end(),
               fmt::format("{}: no checkpoint of a training run", name));
-  GSNET_CHECK(kept->second == recipe,
-              fmt::format("{}: was made by another recipe; resume with the same recipe and settings", name));
+  GSNET_CHECK(
+      kept->second == recipe,
+      fmt::format(
+          "{}: was made by another recipe, or on another base; resume with the same recipe, settings and network",
+          name));
   const auto machine = file.metadata.find("gsnet.machine");
   if (machine != file.metadata.end() && machine->second != machine_of(graph)) {
     fmt::print(stderr, "gsnet: note: the run was on {}, goes on with {}: not bit for bit what it would have been\n",

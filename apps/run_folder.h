@@ -23,7 +23,8 @@ struct RunState {
 
 class RunFolder {
  public:
-  /// Throws Error when the folder holds a run and `resume` is false, or a file has its name.
+  /// Throws Error when the folder holds a run and `resume` is false, or one without a checkpoint, or a file has its
+  /// name.
   RunFolder(std::filesystem::path folder, bool resume);
 
   /// Makes the folder if need be. Throws Error when it cannot be written to.
@@ -32,6 +33,7 @@ class RunFolder {
   const std::filesystem::path& path() const { return folder_; }
   std::filesystem::path model_path() const { return folder_ / "model.safetensors"; }
   std::filesystem::path adapter_path() const { return folder_ / "adapter.safetensors"; }
+  std::filesystem::path head_path() const { return folder_ / "head.safetensors"; }
   std::filesystem::path checkpoint_path() const { return folder_ / "checkpoint.safetensors"; }
   bool has_checkpoint() const;
 

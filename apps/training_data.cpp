@@ -81,4 +81,46 @@ Parts split_data(const Recipe& recipe) {
   return made;
 }
 
+namespace {
+
+/// Whether two sets begin, end and are filled with the same pictures, as far as three of them tell.
+bool same_pictures(const data::Dataset& a, const data::Dataset& b) {
+  if (a.size() != b.size() || a.picture() != b.picture() || a.class_names() != b.class_names()) return false;
+  std::vector<uint8_t> one(static_cast<size_t>(a.picture().numel())), other(one.size());
+  for (const int64_t i : {int64_t{0}, a.size() / 2, a.size() - 1}) {
+    if (a.name(i) != b.name(i) || a.label(i) != b.label(i)) return false;
+    a.read(i, one);
+    b.read(i, other);
+    if (one != other) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::shared_ptr<const data::Dataset> test_part(const Recipe& recipe, const data::Dataset& train,
+                                               std::vector<std::string>& notes) {
+  constexpr const char* kUnjudged = "nothing judges the result but the validation pictures, which chose it";
+  std::shared_ptr<const data::Dataset> test;
+  const auto whole = open_named(recipe.data, data::Split::train, recipe.side, recipe.glyphs);
+  try {
+    test = open_named(recipe.data, data::Split::test, recipe.side, recipe.glyphs);
+  } catch (const Error& error) {
+    notes.push_back(fmt::format("no test pictures ({}): {}", error.what(), kUnjudged));
+    return nullptr;
+  }
+  if (same_pictures(*whole, *test)) {
+    notes.push_back(fmt::format("{} names no test part: {}", recipe.data, kUnjudged));
+    return nullptr;
+  }
+  std::vector<bool> kept;
+  for (const std::string& name : test->class_names()) {
+    kept.push_back(std::ranges::find(train.class_names(), name) != train.class_names().end());
+  }
+  GSNET_CHECK(std::ranges::count(kept, true) == std::ssize(train.class_names()),
+              fmt::format("{}: the test part has {} of the {} classes that are trained", recipe.data,
+                          std::ranges::count(kept, true), train.class_names().size()));
+  return data::of_classes(std::move(test), kept);
+}
+
 }  // namespace gsnet::apps

@@ -19,6 +19,12 @@ struct Parts {
 /// As the recipe's [data] says. Throws Error when it asks for more than there is.
 Parts split_data(const Recipe& recipe);
 
+/// The test pictures of those classes that a training set has, or nothing, with a line in `notes`, where the data name
+/// no test part, or both parts are the same pictures. Throws Error for a test part that cannot be read, or lacks
+/// classes.
+std::shared_ptr<const data::Dataset> test_part(const Recipe& recipe, const data::Dataset& train,
+                                               std::vector<std::string>& notes);
+
 /// The classes that the recipe's [data] names and that have pictures enough; `notes` gets a line for what is left out.
 std::shared_ptr<const data::Dataset> chosen_classes(std::shared_ptr<const data::Dataset> whole, const Recipe& recipe,
                                                     std::vector<std::string>& notes);

@@ -25,8 +25,8 @@ TrainingRun::TrainingRun(Recipe recipe, const Options& options)
       resume_(options.has("resume")),
       progress_(quiet_) {}
 
-void TrainingRun::start(Graph& graph, std::shared_ptr<const data::Dataset> train,
-                        std::shared_ptr<Objective> objective) {
+void TrainingRun::start(Graph& graph, std::shared_ptr<const data::Dataset> train, std::shared_ptr<Objective> objective,
+                        const std::string& base) {
   const bool drop_last = train->size() >= recipe_.batch;
   loader_ = std::make_unique<data::Loader>(std::move(train), data::LoaderSpec{.batch = recipe_.batch,
                                                                               .normalisation = recipe_.normalisation,
@@ -37,7 +37,7 @@ void TrainingRun::start(Graph& graph, std::shared_ptr<const data::Dataset> train
                                                                               .threads = recipe_.loader_threads});
   recipe_.train.steps = recipe_.epochs * loader_->batches_per_epoch();
   trainer_ = std::make_unique<Trainer>(graph, recipe_.train, std::move(objective));
-  text_ = recipe_text(recipe_);
+  text_ = recipe_text(recipe_) + (base.empty() ? "" : fmt::format("# on the network {}\n", base));
   if (resumes()) {
     state_ = folder_.load_checkpoint(*trainer_, text_);
     folder_.rewind_log(state_.epoch);
@@ -54,13 +54,18 @@ int TrainingRun::execute() {
     before_epoch(state_.epoch);
     if (!train_epoch(guard)) {
       save();
-      progress_.clear();
-      fmt::print("interrupted in epoch {}; everything is saved, go on with --resume\n", state_.epoch + 1);
-      return kInterrupted;
+      return interrupted();
     }
     finish_epoch();
+    if (guard.interrupted() && state_.epoch < recipe_.epochs) return interrupted();
   }
   return finish(state_);
+}
+
+int TrainingRun::interrupted() {
+  progress_.clear();
+  fmt::print("interrupted in epoch {}; everything is saved, go on with --resume\n", state_.epoch + 1);
+  return kInterrupted;
 }
 
 bool TrainingRun::train_epoch(const InterruptGuard& guard) {
@@ -79,7 +84,7 @@ bool TrainingRun::train_epoch(const InterruptGuard& guard) {
     show(batches, speed);
     if (guard.interrupted() && state_.batch < batches) return false;
   }
-  return !(guard.interrupted() && state_.epoch + 1 < recipe_.epochs && state_.batch < batches);
+  return true;
 }
 
 void TrainingRun::show(int64_t batches, double speed) {

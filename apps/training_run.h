@@ -30,7 +30,9 @@ class TrainingRun {
 
   /// To be called by the end of the constructor, when the network is there: makes loader and trainer, goes on from a
   /// checkpoint if asked to, and makes the folder.
-  void start(Graph& graph, std::shared_ptr<const data::Dataset> train, std::shared_ptr<Objective> objective = nullptr);
+  /// `base` tells by its numbers what the network was before, where it is not drawn at random: no other run may go on.
+  void start(Graph& graph, std::shared_ptr<const data::Dataset> train, std::shared_ptr<Objective> objective = nullptr,
+             const std::string& base = {});
 
   struct Validation {
     double score = 0;                                     ///< the larger, the better
@@ -61,6 +63,7 @@ class TrainingRun {
  private:
   /// False when interrupted.
   bool train_epoch(const InterruptGuard& guard);
+  int interrupted();
   void show(int64_t batches, double speed);
   void finish_epoch();
   void save();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "apps/options.h"
 
@@ -103,7 +104,9 @@ std::string rate_text(double far) {
 
 void judge(VerifyCondition& condition, int folds, const std::vector<double>& fars, double threshold) {
   const auto& pairs = condition.pairs;
-  if (folds >= 2) condition.folds = fold_accuracy(pairs, folds);
+  std::set<int> with_pairs;
+  for (const ScoredPair& pair : pairs) with_pairs.insert(pair.fold);
+  if (with_pairs.size() >= 2) condition.folds = fold_accuracy(pairs, folds);
   condition.best = best_threshold(pairs);
   condition.curve = roc_curve(pairs);
   condition.equal_error_rate = equal_error_rate(condition.curve);

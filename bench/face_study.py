@@ -3,7 +3,7 @@
 
 The recipes are recipes/faces/*.toml. People who appear in a pair of the validation or the test folds are not trained on:
 the list of the others is made of pairs.txt and the archive. Every method's rate is chosen with the first seed: of the rates
-that lose at most 0.2 points of clean accuracy on the validation folds, the one of the largest TAR there (where all lose more,
+that lose at most 0.1 points of clean accuracy on the validation folds, the one of the largest TAR there (where all lose more,
 the one that loses least). Then all seeds run at it; the test folds are looked at by these runs alone. Runs that are there
 already are read, not made again. Seconds a step and peak memory are of `gsnet bench`, of all methods in turns. Prints one table,
 the base's line first. A run takes some minutes on two idle cores.
@@ -24,7 +24,7 @@ RECIPES = pathlib.Path(__file__).resolve().parent.parent / "recipes" / "faces"
 SHIFTS = ["distant:3", "distant:4", "distant:5"]
 VALIDATION, TEST = "5-6", "7-10"
 FAR = "1e-2"
-MOST_LOST = 0.002  # of clean accuracy on the validation folds
+MOST_LOST = 0.001  # of clean accuracy on the validation folds: half of what the test folds may show
 
 RATES = {
     "full": [1e-4, 3e-4, 1e-3],

@@ -85,11 +85,11 @@ Picture align_face(const Picture& picture, const Landmarks& landmarks, int side,
 
 std::vector<std::optional<Landmarks>> read_landmarks(const std::filesystem::path& path, const PictureIndex& index,
                                                      int64_t& unknown) {
-  const std::vector<std::string> lines = read_lines(path, kMostBytes);
+  const std::vector<NumberedLine> lines = numbered_lines(path, kMostBytes);
   std::vector<std::optional<Landmarks>> found(index.paths().size());
   unknown = 0;
   for (size_t i = 0; i < lines.size(); ++i) {
-    const std::vector<std::string> fields = split_fields(lines[i]);
+    const std::vector<std::string> fields = split_fields(lines[i].text);
     double first = 0;
     if (i == 0 && fields.size() == 11 && !parse(fields[1], first)) continue;  // titles
     try {
@@ -102,7 +102,7 @@ std::vector<std::optional<Landmarks>> read_landmarks(const std::filesystem::path
       GSNET_CHECK(!found[*picture], fmt::format("'{}' is named for the second time", shown(fields[0])));
       found[*picture] = points;
     } catch (const Error& error) {
-      throw Error(fmt::format("{}: line {}: {}", path.string(), i + 1, error.what()));
+      throw Error(fmt::format("{}: line {}: {}", path.string(), lines[i].number, error.what()));
     }
   }
   return found;

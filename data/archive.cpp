@@ -22,6 +22,9 @@ std::string path_of(archive_entry* entry) {
   return {};
 }
 
+/// "./A/1.ppm" is A/1.ppm.
+std::string normal(const std::string& path) { return std::filesystem::path(path).lexically_normal().string(); }
+
 }  // namespace
 
 void TarReader::Close::operator()(archive* handle) const { archive_read_free(handle); }
@@ -73,7 +76,7 @@ bool TarReader::next() {
     return false;
   }
   if (code != ARCHIVE_OK && code != ARCHIVE_WARN) fail();
-  member_ = path_of(entry_);
+  member_ = normal(path_of(entry_));
   GSNET_CHECK(bytes() >= 0, fmt::format("{}: member '{}' has size {}", name_, member_, bytes()));
   return true;
 }
@@ -85,7 +88,7 @@ MemberKind TarReader::kind() const {
 }
 
 std::string TarReader::target() const {
-  if (const char* path = archive_entry_hardlink(entry_)) return path;
+  if (const char* path = archive_entry_hardlink(entry_)) return normal(path);
   const char* path = archive_entry_symlink(entry_);
   if (path == nullptr) return {};
   return (std::filesystem::path(member_).parent_path() / path).lexically_normal().string();

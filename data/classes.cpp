@@ -75,14 +75,10 @@ std::shared_ptr<const Dataset> of_classes(std::shared_ptr<const Dataset> whole, 
 std::vector<bool> listed_classes(const std::filesystem::path& list, const std::vector<std::string>& class_names) {
   std::map<std::string, size_t> labels;
   for (size_t label = 0; label < class_names.size(); ++label) labels.emplace(class_names[label], label);
-  const std::vector<uint8_t> bytes = read_file(list, kMostBytes);
-  const std::string text(bytes.begin(), bytes.end());
   std::vector<bool> kept(class_names.size(), false);
-  int64_t number = 0, named = 0;
-  for (size_t begin = 0, end = 0; begin < text.size(); begin = end + 1) {
-    end = std::min(text.find('\n', begin), text.size());
-    ++number;
-    const std::string name = trimmed(text.substr(begin, end - begin));
+  int64_t named = 0;
+  for (const auto& [number, line] : numbered_lines(list, kMostBytes)) {
+    const std::string name = trimmed(line);
     if (name.empty()) continue;
     const auto found = labels.find(name);
     GSNET_CHECK(found != labels.end(),

@@ -107,6 +107,9 @@ CorruptionChain parse_corruption_chain(std::string_view text, uint64_t seed) {
   for (size_t begin = 0, end = 0; begin <= text.size(); begin = end + 1) {
     end = std::min(text.find('+', begin), text.size());
     chain.push_back(parse_corruption(text.substr(begin, end - begin), seed));
+    const Corruption kind = chain.back().kind;
+    GSNET_CHECK(std::ranges::count(chain, kind, &CorruptionSpec::kind) == 1,
+                fmt::format("corruption '{}': {} is there twice", text, kNames[static_cast<size_t>(kind)]));
   }
   return chain;
 }

@@ -50,7 +50,8 @@ std::span<const std::string_view> corruption_names();
 std::string to_string(const CorruptionSpec& spec);
 CorruptionSpec parse_corruption(std::string_view text, uint64_t seed = 0);
 
-/// "low_resolution:3+jpeg:2": one after the other, from the left. Throws Error as parse_corruption() does.
+/// "low_resolution:3+jpeg:2": one after the other, from the left. Throws Error as parse_corruption() does, and for a
+/// kind that is there twice: both would draw the same random numbers.
 using CorruptionChain = std::vector<CorruptionSpec>;
 std::string to_string(const CorruptionChain& chain);
 CorruptionChain parse_corruption_chain(std::string_view text, uint64_t seed = 0);

@@ -34,15 +34,23 @@ std::vector<uint8_t> read_file(const std::filesystem::path& path, int64_t limit)
 }
 
 std::vector<std::string> read_lines(const std::filesystem::path& path, int64_t limit) {
+  std::vector<std::string> texts;
+  for (NumberedLine& line : numbered_lines(path, limit)) texts.push_back(std::move(line.text));
+  return texts;
+}
+
+std::vector<NumberedLine> numbered_lines(const std::filesystem::path& path, int64_t limit) {
   const std::vector<uint8_t> content = read_file(path, limit);
   constexpr std::array<uint8_t, 3> kByteOrderMark = {0xEF, 0xBB, 0xBF};
-  std::vector<std::string> lines;
+  std::vector<NumberedLine> lines;
+  int64_t number = 0;
   const bool marked = content.size() >= 3 && std::equal(kByteOrderMark.begin(), kByteOrderMark.end(), content.begin());
   for (auto at = content.begin() + (marked ? 3 : 0); at != content.end();) {
     const auto end = std::find(at, content.end(), uint8_t{'\n'});
     std::string line(at, end);
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
-    if (!line.empty()) lines.push_back(std::move(line));
+    ++number;
+    if (!line.empty()) lines.push_back({number, std::move(line)});
     at = end == content.end() ? end : end + 1;
   }
   return lines;

@@ -18,7 +18,14 @@ int64_t file_bytes(const std::filesystem::path& path);
 /// The whole file. Throws Error naming it when it is larger than `limit` (nothing is allocated then) or cannot be read.
 std::vector<uint8_t> read_file(const std::filesystem::path& path, int64_t limit);
 
-/// Lines of a text file of at most `limit` bytes, without their ends; empty lines are left out.
+struct NumberedLine {
+  int64_t number = 0;  ///< in the file, from 1
+  std::string text;
+};
+
+/// Lines of a text file of at most `limit` bytes, without their ends and blanks there; empty lines are left out.
+std::vector<NumberedLine> numbered_lines(const std::filesystem::path& path, int64_t limit);
+/// Their texts.
 std::vector<std::string> read_lines(const std::filesystem::path& path, int64_t limit = 1 << 20);
 
 /// Names of the regular files of a folder, shorter ones first, then by bytes: data_batch_2.bin before

@@ -130,18 +130,18 @@ PairList of_folds(const PairList& list, const std::vector<int>& folds) {
 }
 
 PairList read_pairs(const std::filesystem::path& path) {
-  const std::vector<std::string> lines = read_lines(path, kMostBytes);
+  const std::vector<NumberedLine> lines = numbered_lines(path, kMostBytes);
   GSNET_CHECK(!lines.empty(), fmt::format("{}: the list of pairs is empty", path.string()));
-  const Fields head = split_fields(lines[0]);
+  const Fields head = split_fields(lines[0].text);
   const bool lfw = head.size() <= 2 && all_integers(head);
   const bool titles = !lfw && head.size() == 3 && head[2] != "0" && head[2] != "1";
   PairList list;
   for (size_t i = lfw || titles ? 1 : 0; i < lines.size(); ++i) {
-    const Fields fields = split_fields(lines[i]);
+    const Fields fields = split_fields(lines[i].text);
     try {
       list.pairs.push_back(lfw ? lfw_pair(fields) : listed_pair(fields));
     } catch (const Error& error) {
-      throw Error(fmt::format("{}: pair line {}: {}", path.string(), i + 1, error.what()));
+      throw Error(fmt::format("{}: line {}: {}", path.string(), lines[i].number, error.what()));
     }
   }
   GSNET_CHECK(!list.pairs.empty(), fmt::format("{}: there is no pair after line 1", path.string()));

@@ -11,8 +11,9 @@
 
 namespace gsnet::data {
 
-/// Lists of pairs and of landmarks name pictures by a path whose beginning or ending may be left out: "A/A_0001" is
-/// lfw/A/A_0001.jpg. Names as they are printed, "root/path" or "root:path", are known too.
+/// Lists of pairs and of landmarks name pictures by a path whose ending may be left out, and its beginning where the
+/// rest has at most four parts: "A/A_0001" is lfw/A/A_0001.jpg. Names as they are printed, "root/path" or "root:path",
+/// are known too.
 class PictureIndex {
  public:
   explicit PictureIndex(std::vector<std::string> paths, std::string root = {});

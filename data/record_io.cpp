@@ -145,7 +145,7 @@ struct IndexEntry {
 /// "key offset" a line.
 std::vector<IndexEntry> read_index(const fs::path& path) {
   std::vector<IndexEntry> entries;
-  for (const std::string& line : read_lines(path, kMostIndexBytes)) {
+  for (const auto& [number, line] : numbered_lines(path, kMostIndexBytes)) {
     IndexEntry entry;
     const char *at = line.data(), *end = at + line.size();
     const auto key = std::from_chars(at, end, entry.key);
@@ -153,7 +153,7 @@ std::vector<IndexEntry> read_index(const fs::path& path) {
     while (second != end && (*second == '\t' || *second == ' ')) ++second;
     const auto offset = std::from_chars(second, end, entry.offset);
     GSNET_CHECK(key.ec == std::errc() && offset.ec == std::errc() && offset.ptr == end && second != key.ptr,
-                fmt::format("{}: line {}: expected a key and an offset", path.string(), entries.size() + 1));
+                fmt::format("{}: line {}: expected a key and an offset", path.string(), number));
     entries.push_back(entry);
   }
   GSNET_CHECK(!entries.empty(), fmt::format("{}: the index is empty", path.string()));

@@ -73,6 +73,8 @@ struct TapeMode {
   bool check_finite = false;  ///< module graphs check every output and throw Error naming the layer
   bool fast = false;  ///< evaluation sums products as training does (SeriesProducts::fast): no bound of rounding
                       ///< errors holds for it, the function is the same
+  bool many = false;  ///< many images will follow: what pays for many is done from the first on, and the function stays
+                      ///< one and the same
   /// Module graphs keep activations at about this many places only and compute the others again in the backward pass;
   /// 0: all are kept.
   int segments = 0;

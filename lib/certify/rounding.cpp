@@ -18,8 +18,9 @@ constexpr double kChain = 1 + 1e-12;
 /// Norms were summed in double, off by far less for any layer that fits into memory.
 constexpr double kMeasured = 1 + 1e-9;
 
-/// No intermediate result may come near the largest f32: values and partial sums stay below these.
-constexpr double kLargestValue = 1e30, kLargestSum = 1e36;
+/// No intermediate result may come near the largest f32: values, whose squares L2 pooling sums, and partial sums of
+/// products stay below these.
+constexpr double kLargestValue = 1e18, kLargestSum = 1e36;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -55,6 +56,7 @@ RoundingModel::RoundingModel(const Model& model) {
     squares += shift * shift * static_cast<double>(input.numel()) / static_cast<double>(input[0]);
   }
   offset_ = std::sqrt(squares) * kChain;
+  lost_ = std::sqrt(static_cast<double>(input.numel())) * 0x1p-149;
 }
 
 std::vector<LogitError> RoundingModel::errors(const Norms& norms) const {
@@ -69,8 +71,8 @@ std::vector<LogitError> RoundingModel::errors(const Norms& norms) const {
 LogitError RoundingModel::error_of(const Norms& norms, size_t picture) const {
   std::vector<ErrorAround> at(layers_.size() + 1);
   const double input = norms[0][picture] * kMeasured;
-  at[0] = {normalisation_ * (input + 2 * offset_), normalisation_ * (input + 4 * offset_) * (1 + normalisation_),
-           normalisation_ * scale_};
+  at[0] = {normalisation_ * (input + 2 * offset_) + lost_,
+           normalisation_ * (input + 4 * offset_) * (1 + normalisation_) + lost_, normalisation_ * scale_};
   LogitError result;
   bool overflows = !(norms.back()[picture] <= kLargestValue);
   for (size_t i = 0; i < layers_.size(); ++i) {

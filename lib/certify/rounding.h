@@ -53,6 +53,7 @@ class RoundingModel {
   double scale_;          ///< of pixels to normalised inputs
   double normalisation_;  ///< relative error of the normalisation
   double offset_;         ///< |mean / stddev|_2 as a picture
+  double lost_;           ///< by underflow of the normalised picture
 };
 
 /// Runs the network on normalised pictures and collects the norms that errors() asks for. `norms` is overwritten.

@@ -116,7 +116,7 @@ void NoiseSampler::run(int64_t first, int64_t count, const std::function<bool(in
       after_batch();
     }
     if (rows.empty()) return;
-    Tape tape(backend, {.fast = true});
+    Tape tape(backend, {.fast = true, .many = true});
     logits = model_.graph->forward(tape, tape.input(backend.upload(x))).value;
     running = std::move(rows);
   }

@@ -127,14 +127,32 @@ std::vector<NamedTensor> tensors_of(const AdapterBank& bank, const std::string& 
 
 }  // namespace
 
+namespace {
+
+constexpr uint64_t kHashBegin = 0xcbf29ce484222325U;
+
+/// FNV-1a, a word at a time, of the numbers in f32.
+uint64_t hashed(uint64_t hash, const Tensor& host) {
+  const Tensor numbers = with_dtype(host, DType::f32);
+  for (const float value : numbers.host<float>()) hash = (hash ^ std::bit_cast<uint32_t>(value)) * 0x100000001b3U;
+  return hash;
+}
+
+}  // namespace
+
+std::string fingerprint(Graph& graph) {
+  uint64_t hash = kHashBegin;
+  for (const NamedTensor& named : state_of(graph)) hash = hashed(hash, graph.backend().download(*named.tensor));
+  return fmt::format("{:016x}", hash);
+}
+
 std::string fingerprint(Graph& graph, const std::vector<LayerAdapter>& layers) {
-  uint64_t hash = 0xcbf29ce484222325U;  // FNV-1a, a word at a time
+  uint64_t hash = kHashBegin;
   for (const Graph::Node& node : graph.nodes()) {
     const auto site = node.module->weight_site();
     const auto is_adapted = [&](const LayerAdapter& one) { return one.layer == node.description.name; };
     if (!site || std::ranges::none_of(layers, is_adapted)) continue;
-    const Tensor host = with_dtype(graph.backend().download(site->weight->stored.value), DType::f32);
-    for (const float value : host.host<float>()) hash = (hash ^ std::bit_cast<uint32_t>(value)) * 0x100000001b3U;
+    hash = hashed(hash, graph.backend().download(site->weight->stored.value));
   }
   return fmt::format("{:016x}", hash);
 }

@@ -28,6 +28,8 @@ struct AdapterFile {
 
 /// 16 hexadecimal digits of the stored weights that the adapter sits on, in f32.
 std::string fingerprint(Graph& graph, const std::vector<LayerAdapter>& layers);
+/// The same of all of a network's numbers.
+std::string fingerprint(Graph& graph);
 
 /// The adapter `name` of a bank, with the state of all layers that fit one of the `saved` patterns.
 AdapterFile adapter_of(Graph& graph, const AdapterBank& bank, const std::string& name,

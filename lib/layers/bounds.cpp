@@ -33,11 +33,11 @@ void keep_sharper(LayerBound& bound, double value, double slack, const char* met
   if (proven.value() < bound.value.value()) bound = {proven, method};
 }
 
-LayerBound sharpest(const Matrix& w) {
+LayerBound sharpest_of(const Matrix& w) {
   const double slack = kSlack + static_cast<double>(w.size()) * 0x1p-53;
   LayerBound bound{UpperBound::proven(outward(w.norm(), slack)), "frobenius"};
   const double l1 = w.cwiseAbs().colwise().sum().maxCoeff(), linf = w.cwiseAbs().rowwise().sum().maxCoeff();
-  keep_sharper(bound, std::sqrt(l1 * linf), slack, "l1*linf");
+  keep_sharper(bound, std::sqrt(l1) * std::sqrt(linf), slack, "l1*linf");
   Matrix gram = w.rows() <= w.cols() ? Matrix(w * w.transpose()) : Matrix(w.transpose() * w);
   gram.diagonal().array() -= 1;
   const double defect = gram.norm();
@@ -48,6 +48,13 @@ LayerBound sharpest(const Matrix& w) {
     keep_sharper(bound, gram_iteration_bound(numbers, w.rows(), w.cols()).value(), 0, "gram");
   }
   return bound;
+}
+
+LayerBound sharpest(const Matrix& w) {
+  const double unit = safe_unit({w.data(), static_cast<size_t>(w.size())});
+  if (unit == 1) return sharpest_of(w);
+  LayerBound bound = sharpest_of(w / unit);
+  return {UpperBound::proven(outward(bound.value.value() * unit)), std::move(bound.method)};
 }
 
 }  // namespace
@@ -72,9 +79,13 @@ UpperBound row_distance(const Tensor& w, int64_t i, int64_t j) {
   const Tensor numbers = with_dtype(w, DType::f64);
   const double* a = numbers.data<double>() + i * columns;
   const double* b = numbers.data<double>() + j * columns;
+  std::vector<double> difference(static_cast<size_t>(columns));
+  for (int64_t c = 0; c < columns; ++c) difference[static_cast<size_t>(c)] = a[c] - b[c];
+  const double unit = safe_unit(difference);
   double squares = 0;
-  for (int64_t c = 0; c < columns; ++c) squares += (a[c] - b[c]) * (a[c] - b[c]);
-  return UpperBound::proven(outward(std::sqrt(squares), 1e-12 + static_cast<double>(columns) * 0x1p-52));
+  for (const double value : difference) squares += (value / unit) * (value / unit);
+  const double distance = outward(std::sqrt(squares), 1e-12 + static_cast<double>(columns) * 0x1p-52);
+  return UpperBound::proven(unit == 1 ? distance : outward(distance * unit));
 }
 
 }  // namespace gsnet

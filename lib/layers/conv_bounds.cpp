@@ -144,7 +144,7 @@ double l1_linf(const Kernel& k) {
       columns[static_cast<size_t>(i)] += sum;
     }
   }
-  return std::sqrt(std::ranges::max(rows) * std::ranges::max(columns));
+  return std::sqrt(std::ranges::max(rows)) * std::sqrt(std::ranges::max(columns));
 }
 
 UpperBound flat_bound(const Kernel& k) {
@@ -171,6 +171,36 @@ void for_groups(const Tensor& k, int64_t groups, Each&& each) {
   }
 }
 
+/// Whether a tap of an axis reads the map for any output.
+bool reads_map(int64_t extent, int64_t outputs, int64_t stride, int64_t place) {
+  const int64_t first = place >= 0 ? 0 : (-place + stride - 1) / stride;  // the first output that reads no border
+  return first < outputs && first * stride + place < extent;
+}
+
+/// The kernel with 0 for taps that read zeros only: no bound counts them then, and every number that is left is the
+/// operator's too.
+Tensor without_idle_taps(const Tensor& k, const ConvMap& map, const Shape& y) {
+  if (map.border == Border::circular) return k;
+  const Shape& s = k.shape();
+  const auto idle = [&](size_t axis, int64_t tap, int64_t extent) {
+    const int64_t place = tap * map.spec.dilation[axis] - map.spec.pad[axis];
+    return !reads_map(extent, y[static_cast<int>(axis) + 2], map.spec.stride[axis], place);
+  };
+  Tensor live = Tensor::empty(s, DType::f64);
+  const Tensor from = with_dtype(k, DType::f64);
+  const double* value = from.data<double>();
+  double* to = live.data<double>();
+  for (int64_t row = 0; row < s[0] * s[1]; ++row) {
+    for (int64_t h = 0; h < s[2]; ++h) {
+      for (int64_t w = 0; w < s[3]; ++w, ++value, ++to) {
+        const bool none = std::isfinite(*value) && (idle(0, h, map.height) || idle(1, w, map.width));
+        *to = none ? 0 : *value;
+      }
+    }
+  }
+  return live;
+}
+
 }  // namespace
 
 UpperBound conv_partial_norm_bound(const Tensor& k, int64_t groups) {
@@ -188,10 +218,12 @@ LayerBound conv_norm_bound(const Tensor& k, int64_t groups) {
   return largest;
 }
 
-LayerBound conv_operator_bound(const Tensor& k, const ConvMap& map) {
-  const Shape &s = k.shape(), y = map.border == Border::circular
-                                      ? Shape{1, s[0], map.height / map.spec.stride[0], map.width / map.spec.stride[1]}
-                                      : conv2d_shape({1, s[1] * map.spec.groups, map.height, map.width}, s, map.spec);
+LayerBound conv_operator_bound(const Tensor& kernel, const ConvMap& map) {
+  const Shape &s = kernel.shape(),
+              y = map.border == Border::circular
+                      ? Shape{1, s[0], map.height / map.spec.stride[0], map.width / map.spec.stride[1]}
+                      : conv2d_shape({1, s[1] * map.spec.groups, map.height, map.width}, s, map.spec);
+  const Tensor k = without_idle_taps(kernel, map, y);
   GSNET_CHECK(
       map.border == Border::zero || (map.height % map.spec.stride[0] == 0 && map.width % map.spec.stride[1] == 0),
       fmt::format("[bound] a circular map of {} x {} does not divide into strides of {} x {}", map.height, map.width,
@@ -204,14 +236,14 @@ LayerBound conv_operator_bound(const Tensor& k, const ConvMap& map) {
                            rows * columns <= kDenseNumbers && map.spec.groups * rows * columns <= 8 * kDenseNumbers;
   VerifiedNorm norm;
   double operations = 0, division = 1;
-  for_groups(k, map.spec.groups, [&](const Kernel& kernel) {
-    if (written_out) return norm.add(std::span<const double>(dense(kernel, map, y[2], y[3])), rows, columns);
-    operations += fourier_operations(kernel, down, right, map.border);
-    if (operations < kFourierOperations) add_fourier(kernel, down, right, map.border, norm);
+  for_groups(k, map.spec.groups, [&](const Kernel& one) {
+    if (written_out) return norm.add(std::span<const double>(dense(one, map, y[2], y[3])), rows, columns);
+    operations += fourier_operations(one, down, right, map.border);
+    if (operations < kFourierOperations) add_fourier(one, down, right, map.border, norm);
   });
   if (operations >= kFourierOperations) return best;
   if (!written_out) division = grid_of(down, map.border).division * grid_of(right, map.border).division;
-  // 1e-11 covers the rounding of the symbols.
+  // 1e-11 covers the rounding of the symbols: no tap's norm is above the operator's, of which it is a part.
   const UpperBound sharp = norm.value() * UpperBound::proven(outward(1 / division, 1e-11));
   if (sharp.value() < best.value.value()) best = {sharp, written_out ? "dense" : "fourier"};
   return best;

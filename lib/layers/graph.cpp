@@ -205,7 +205,8 @@ LayerBound UnaryModule::bound(std::span<const UpperBound> in, std::span<const Sh
 }
 
 RoundingBound Module::rounding(std::span<const Shape>, const Arithmetic&) const {
-  throw Error("no bound of its rounding errors is known");
+  throw Error(
+      "no bound of its rounding errors is known: it can be certified in real arithmetic only (--arithmetic real)");
 }
 
 ChannelAffine Module::channel_affine(Tape&) const { throw Error("it is not one number a channel times and plus"); }

@@ -63,6 +63,7 @@ UpperBound gram_iteration(std::span<const T> a, int64_t rows, int64_t columns, i
     if (step > 0) g = Matrix<T>(g * g);
     const double norm = g.norm();
     if (norm == 0) return UpperBound::proven(0);
+    if (!std::isfinite(norm)) return UpperBound::proven(std::numeric_limits<double>::infinity());
     log_norm = 2 * log_norm + std::log(norm);
     g /= norm;
   }
@@ -100,8 +101,20 @@ void VerifiedNorm::add(std::span<const std::complex<double>> a, int64_t rows, in
 
 UpperBound VerifiedNorm::value() const { return UpperBound::proven(outward(std::sqrt(square_ + slack_), 1e-15)); }
 
+double safe_unit(std::span<const double> a) {
+  double largest = 0;
+  for (const double value : a) largest = std::max(largest, std::abs(value));
+  if (largest == 0 || !std::isfinite(largest) || (largest > 1e-70 && largest < 1e70)) return 1;
+  return std::ldexp(1.0, std::clamp(std::ilogb(largest), -1021, 1023));
+}
+
 UpperBound gram_iteration_bound(std::span<const double> a, int64_t rows, int64_t columns, int squarings) {
-  return gram_iteration(a, rows, columns, squarings);
+  const double unit = safe_unit(a);
+  if (unit == 1) return gram_iteration(a, rows, columns, squarings);
+  std::vector<double> scaled(a.begin(), a.end());
+  for (double& value : scaled) value /= unit;
+  const UpperBound bound = gram_iteration(std::span<const double>(scaled), rows, columns, squarings);
+  return UpperBound::proven(outward(bound.value() * unit));
 }
 
 UpperBound gram_iteration_bound(std::span<const std::complex<double>> a, int64_t rows, int64_t columns, int squarings) {

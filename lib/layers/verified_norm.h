@@ -31,6 +31,10 @@ class VerifiedNorm {
   double slack_ = 0;   ///< largest rounding error of forming and factorising s^2 I - A A*, to be added to s^2
 };
 
+/// 1 where the squares of these numbers, and squares of their sums, can be held in double; else the power of two to
+/// divide them by first, near the largest.
+double safe_unit(std::span<const double> a);
+
 /// Gram iteration (Delattre et al., ICML 2023): the Schatten norm of order 2^(squarings + 2), an upper bound of the
 /// spectral norm that is at most rank^(1 / order) above it. Rounded outward.
 UpperBound gram_iteration_bound(std::span<const double> a, int64_t rows, int64_t columns, int squarings = 5);

@@ -88,6 +88,7 @@ TEST_CASE("gsnet adapter says what is wrong", "[apps][peft]") {
   CHECK(run(folder, {"adapter", "export", "@base", "@adapter"}) == 2);
   CHECK(run(folder, {"adapter", "export", "@base", "@adapter", "--peft", "@p", "--as", "lora:0"}) == 2);
   CHECK(run(folder, {"adapter", "export", "@base", "@adapter", "--peft", "@p", "--as", "loha"}) == 2);
+  CHECK(run(folder, {"adapter", "export", "@base", "@p", "--peft", "@p", "--as", "lora:1"}) == 2);
   CHECK(run(folder, {"adapter", "import", "@base", "@p"}) == 2);
   CHECK(run(folder, {"adapter", "export", "@base", "@adapter", "--peft", "@p"}) == 1);  // PEFT has no GSOFT
   CHECK(!std::filesystem::exists(folder / "p"));

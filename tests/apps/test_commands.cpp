@@ -142,6 +142,15 @@ TEST_CASE("the same seed gives the same bits, and resumed is uninterrupted", "[a
   CHECK(bytes(folder.at("a/model.safetensors")) == bytes(folder.at("c/model.safetensors")));
 }
 
+TEST_CASE("a run whose epochs are one batch is interrupted too", "[apps]") {
+  const Folder folder;
+  const std::string recipe = folder.write("tiny.toml", kTiny);
+  const Interrupter soon(30);
+  CHECK(run({"train", recipe, "--out", folder.at("run"), "--quiet", "--set", "run.batch=160", "--set",
+             "run.epochs=100000"}) == kInterrupted);
+  CHECK(fs::exists(folder.at("run/checkpoint.safetensors")));
+}
+
 TEST_CASE("wrong use exits 2 with one line", "[apps]") {
   const std::vector<std::vector<std::string>> wrong = {
       {},
@@ -168,6 +177,12 @@ TEST_CASE("wrong use exits 2 with one line", "[apps]") {
       {"import", "m", "--out", "o", "--architecture", "resnet18", "--size", "9,9,9", "--mean", "0", "--stddev", "1"},
       {"data"},
       {"data", "fetch", "nothing", "--to", "/tmp"},
+      {"data", "list", "--colour", "red"},
+      {"certify", "m", "--data", "glyphs", "--radii", "1e300/1e-300"},
+      {"certify", "m", "--data", "glyphs", "--beside", "a.json,b.json", "--json", "b.json"},
+      {"predict", "m", "--input", "x", "--output", "-"},
+      {"merge", "m", "a", "--out", "-"},
+      {"bench", "--network", "resnet20"},
       {"bench", "--batch", "0"},
   };
   for (const auto& arguments : wrong) {

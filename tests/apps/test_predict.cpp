@@ -59,6 +59,17 @@ TEST_CASE("predict: pictures of a folder", "[apps][predict]") {
   }
 }
 
+TEST_CASE("predict: colours in the model's order", "[apps][predict]") {
+  const data::Scratch folder;
+  folder.write("blue.png", data::png_of(4, 4, 0, 0, 255));
+  const auto backend = make_backend({"reference", 1});
+  Model model = colours(*backend, {"first", "second", "third"});
+  model.info.order = ChannelOrder::bgr;
+  const Predictions found = predict_pictures(model, folder.path(), 1);
+  CHECK(found.outputs.data<float>()[0] == Approx(1));
+  CHECK(found.outputs.data<float>()[2] == Approx(-1));
+}
+
 TEST_CASE("predict: without names of classes, embeddings", "[apps][predict]") {
   const data::Scratch folder;
   const auto picture = folder.write("a.png", data::png_of(4, 4, 255, 255, 255));
@@ -85,7 +96,7 @@ TEST_CASE("predict: nothing to look at", "[apps][predict]") {
   CHECK_THROWS_WITH(predict_pictures(model, folder.path(), 8), Contains("none of 1 pictures") && Contains("a.png"));
   model.info.description.input = {1, 4, 4};
   model.graph = std::make_unique<Graph>(model.info.description, *backend, RandomKey(0));
-  CHECK_THROWS_WITH(predict_pictures(model, folder.path(), 8), Contains("pictures need (3, S, S)"));
+  CHECK_THROWS_WITH(predict_pictures(model, folder.path(), 8), Contains("square pictures of three channels"));
 }
 
 }  // namespace gsnet::apps

@@ -188,6 +188,34 @@ TEST_CASE("where numbers overflow on the way nothing is certified as executed", 
   CHECK(certificate.executed_radius_l2 == 0);
 }
 
+TEST_CASE("squares that overflow, and pictures that underflow, are covered", "[rounding]") {
+  const auto cpu = make_backend({"cpu", 1});
+  const auto errors_of = [&](Model& model, float pixel) {
+    Tape tape(*cpu, {});
+    RoundingModel::Norms norms;
+    Tensor x = Tensor::empty({1, 1, 2, 2}, DType::f32, Layout::channels_last);
+    for (float& value : x.host<float>()) value = pixel;
+    forward_with_norms(*model.graph, tape, tape.input(cpu->upload(x)), norms);
+    return RoundingModel(model).errors(norms)[0];
+  };
+  const auto scaled = [&](double factor) {  // a channel times factor, its norm over 2 x 2, two logits
+    Model model = model_of({{1, 2, 2},
+                            {node("s", "scale_shift", {}), node("p", "pool", {{"kind", std::string("l2")}}),
+                             node("f", "flatten", {}), node("h", "linear", {{"features", int64_t{2}}})}},
+                           *cpu, 1);
+    const std::vector<NamedTensor> state = state_of(*model.graph);
+    *state[0].tensor = cpu->upload(Tensor::of<double>(state[0].tensor->shape(), std::vector<double>{factor}));
+    state_changed(*model.graph);
+    return model;
+  };
+  Model large = scaled(3e19), usual = scaled(3);
+  CHECK(std::isinf(errors_of(large, 1).last.here));
+  CHECK(std::isfinite(errors_of(usual, 1).last.here));
+  // Numbers below the smallest f32 are rounded to its multiples, 2^-149: an error that no relative one covers.
+  Model tiny = scaled(1);
+  CHECK(errors_of(tiny, 0).features.here >= 2 * 0x1p-149);
+}
+
 TEST_CASE("executed radii are positive, below the real ones, and close to them", "[rounding]") {
   const auto cpu = make_backend({"cpu", 2});
   const Attributes settings = {{"depth", int64_t{5}}, {"width", int64_t{8}}, {"groups", int64_t{4}}};

@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstdlib>
+#include <filesystem>
 
 #include "core/error.h"
 #include "data/dataset.h"
@@ -184,6 +187,23 @@ TEST_CASE("pictures: of an archive nothing is lost silently", "[data]") {
   }
   CHECK(read == std::vector<std::string>{"up.png", "a.png", "b.png", "c.png"});
   CHECK(unread == std::vector<std::string>{"gone.png", "round.png", "web.webp"});
+}
+
+TEST_CASE("pictures: links of an archive whose members begin with ./ are followed", "[data]") {
+  const Scratch folder;
+  folder.write("A/1.ppm", ppm_of(4, 4, 1, 2, 3));
+  std::filesystem::create_symlink("1.ppm", folder.path() / "A" / "2.ppm");
+  std::filesystem::create_hard_link(folder.path() / "A" / "1.ppm", folder.path() / "A" / "3.ppm");
+  const std::string tar = folder.path() / "p.tar";
+  REQUIRE(std::system(("tar -C '" + folder.path().string() + "' -cf '" + tar + "' ./A").c_str()) == 0);
+  const auto set = open_pictures(tar, {.side = 4});
+  REQUIRE(set->size() == 3);
+  std::vector<uint8_t> pixels(48);
+  for (int64_t i = 0; i < 3; ++i) {
+    std::ranges::fill(pixels, uint8_t{0});
+    set->read(i, pixels);
+    CHECK(pixels[1] == 2);
+  }
 }
 
 TEST_CASE("pictures: of a folder nothing is lost silently, and nothing is there twice", "[data]") {

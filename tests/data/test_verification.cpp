@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "core/error.h"
+#include "data/pairs.h"
 #include "data/tolerant.h"
 #include "scratch.h"
 #include "support/shared_folder.h"
@@ -105,6 +106,12 @@ TEST_CASE("verification: pairs of a folder or an archive, missing ones left out"
   CHECK_THROWS_WITH(open_verification(others, tar, {.side = 4}),
                     Contains("none of the 1 pairs") && Contains("'x.png'") && Contains("set.tar.gz"));
   CHECK_THROWS_WITH(open_verification(pairs, scratch / "nowhere", {.side = 4}), Contains("nowhere"));
+}
+
+TEST_CASE("verification: errors name the line of the file, blank ones counted", "[data][faces]") {
+  const Scratch scratch;
+  const auto list = scratch.write("l.txt", "a b 1\n\n\n\na b c d\n");
+  CHECK_THROWS_WITH(read_pairs(list), Contains("l.txt: line 5:"));
 }
 
 TEST_CASE("verification: landmarks align, pictures without any are told", "[data][faces]") {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "backend/backend.h"
+#include "layers/bounds.h"
 #include "layers/conv_bounds.h"
 #include "layers/verified_norm.h"
 #include "support/singular_values.h"
@@ -161,6 +162,32 @@ TEST_CASE("norms of matrices are proven from above", "[bounds]") {
     CHECK(gram >= truth);
     CHECK(gram <= 1.05 * truth);
   }
+}
+
+TEST_CASE("numbers whose squares cannot be held have bounds all the same", "[bounds]") {
+  for (const double size : {1e-300, 1e-170, 1e-100, 1e100, 1e150}) {
+    INFO(size);
+    const std::vector<double> a = {3 * size, 0, 0, 4 * size};
+    const Tensor matrix = Tensor::of<double>({2, 2}, a), kernel = Tensor::of<double>({2, 2, 1, 1}, a);
+    for (const double bound : {gram_iteration_bound(a, 2, 2).value(), matrix_norm_bound(matrix).value.value(),
+                               conv_norm_bound(kernel, 1).value.value(),
+                               conv_operator_bound(kernel, {.height = 3, .width = 3}).value.value()}) {
+      CHECK(bound >= 4 * size);
+      CHECK(bound <= 4.1 * size);
+    }
+    CHECK(row_distance(matrix, 0, 1).value() >= 5 * size * (1 - 1e-15));
+    CHECK(row_distance(matrix, 0, 1).value() <= 5.01 * size);
+  }
+}
+
+TEST_CASE("taps that read the border alone count for nothing", "[bounds]") {
+  // A map of one pixel sees the centre of 3 x 3 taps; the others are as large as they like.
+  std::vector<double> taps(9, 0x1p56);
+  taps[4] = 1.37;
+  const ConvMap map{.spec = {.pad = {1, 1, 1, 1}}, .height = 1, .width = 1};
+  const LayerBound bound = conv_operator_bound(Tensor::of<double>({1, 1, 3, 3}, taps), map);
+  CHECK(bound.value.value() >= 1.37);
+  CHECK(bound.value.value() <= 1.37 * 3.01);
 }
 
 TEST_CASE("bounds refuse what is not a number, and maps that do not fit", "[bounds]") {

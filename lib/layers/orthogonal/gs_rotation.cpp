@@ -132,13 +132,15 @@ UpperBound GsRotation::executed_error(const Tensor& executed) const {
   return up((e - q).norm() * (1 + 1e-12) + error);
 }
 
+LayerBound GsRotation::lipschitz(const Shape&) const {
+  Tape tape(backend_, {});
+  return {UpperBound::proven(1) + executed_error(backend_.download(matrix(tape).value)), "distance from a rotation"};
+}
+
 RoundingBound GsRotation::rounding(std::span<const Shape>, const Arithmetic& arithmetic) const {
   Tape tape(backend_, {});
   const Tensor executed = backend_.download(matrix(tape).value);
-  RoundingBound bound =
-      product_rounding(arithmetic, executed.shape()[0], conv_partial_norm_bound(executed, 1), UpperBound::proven(0));
-  bound.relative = bound.relative + executed_error(executed);
-  return bound;
+  return product_rounding(arithmetic, executed.shape()[0], conv_partial_norm_bound(executed, 1), UpperBound::proven(0));
 }
 
 Emitter::Value GsRotation::emit(Emitter& emitter, std::span<const Emitter::Value> x,

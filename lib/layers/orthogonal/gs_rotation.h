@@ -23,8 +23,8 @@ class GsRotation final : public UnaryModule {
   Var forward(Tape& tape, const Var& x) override;
   Shape output_shape(const Shape& x) const override;
   Cost cost(const Shape& x) const override;
-  /// 1: of the function with exactly orthogonal blocks. How far the executed matrix is from it counts as rounding.
-  LayerBound lipschitz(const Shape&) const override { return {UpperBound::proven(1), "rotation"}; }
+  /// Of the matrix as executed: 1, and how far it is from the rotation.
+  LayerBound lipschitz(const Shape&) const override;
   RoundingBound rounding(std::span<const Shape> x, const Arithmetic& arithmetic) const override;
   Emitter::Value emit(Emitter& emitter, std::span<const Emitter::Value> x,
                       std::span<const Shape> shapes) const override;

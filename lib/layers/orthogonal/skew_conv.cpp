@@ -160,7 +160,8 @@ Var SkewConv::small_exponential(Tape& tape, const Var& x, const Var& k) {
   return ops::conv2d(x, e, nullptr, {.groups = spec_.groups});
 }
 
-// The matrix costs the series of as many images as it has rows: it is made once so many have been evaluated.
+// The matrix costs the series of as many images as it has rows: it is made once so many have been evaluated, or at
+// once where they are announced.
 bool SkewConv::dense_pays(const TapeMode& mode, const Shape& x, const Var& k) {
   const int64_t pixels = x[2] * x[3], rows = pixels * inner_ / spec_.groups;
   if (mode.training || !mode.fast || k.tracked() || pixels > kDensePixels || x[2] != x[3]) return false;
@@ -169,7 +170,7 @@ bool SkewConv::dense_pays(const TapeMode& mode, const Shape& x, const Var& k) {
     images_ = 0;
     dense_ = {};
   }
-  const bool pays = images_ >= rows;
+  const bool pays = mode.many || images_ >= rows;
   images_ += pays ? 0 : x[0];
   return pays;
 }
