@@ -40,7 +40,8 @@ TEST_CASE("a rotation keeps lengths, at every pixel and on flat features", "[rot
       CHECK(test::numbers(*backend, y) != same);
       const auto before = backend->sample_norms(x), after = backend->sample_norms(y);
       for (size_t i = 0; i < before.size(); ++i) CHECK(after[i] == Approx(before[i]).epsilon(tolerance));
-      CHECK(graph.bounds().back().from_input.value() == 1);
+      CHECK(graph.bounds().back().from_input.value() >= 1);
+      CHECK(graph.bounds().back().from_input.value() < 1 + 1e-5);  // as executed it is not quite one
       const RoundingBound rounding =
           graph.nodes()[0].module->rounding(std::vector<Shape>{shape}, backend->arithmetic());
       CHECK(rounding.relative.value() < (backend->dtype() == DType::f64 ? 1e-11 : 1e-3));
@@ -73,7 +74,7 @@ TEST_CASE("a rotation's rounding bound holds against double", "[rotation]") {
 }
 
 // Channel GSOFT without a scale on a trained 1-Lipschitz network.
-TEST_CASE("rotations leave a trained network's bound and the certificates of its outputs unchanged",
+TEST_CASE("rotations leave a trained network's bound and the certificates of its outputs as they were but for rounding",
           "[rotation][golden]") {
   GSNET_NEED_SHARED(shared);
   const auto backend = make_backend({"cpu", 2});
@@ -98,11 +99,14 @@ TEST_CASE("rotations leave a trained network's bound and the certificates of its
   io::load_tensors(known, state, "", *backend);
   state_changed(graph);
   turn(graph, 10);
-  CHECK(graph.bounds().back().from_input.value() == base.graph->bounds().back().from_input.value());
+  const double was = base.graph->bounds().back().from_input.value(), is = graph.bounds().back().from_input.value();
+  CHECK(is >= was);
+  CHECK(is <= was * (1 + 1e-5));
   const MarginGeometry before(*base.graph), after(graph);
   const std::vector<double> logits = {3, 1, 0.5, 0, -1, -2, -3, -4, -5, -6};
   const UpperBound scale = input_scale(base.info.stddev);
-  CHECK(certify(logits, before, scale).radius_l2 == certify(logits, after, scale).radius_l2);
+  CHECK(certify(logits, after, scale).radius_l2 <= certify(logits, before, scale).radius_l2);
+  CHECK(certify(logits, after, scale).radius_l2 >= certify(logits, before, scale).radius_l2 * (1 - 2e-5));
 }
 
 }  // namespace gsnet
