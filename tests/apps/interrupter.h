@@ -14,12 +14,10 @@ namespace gsnet::apps {
 class Interrupter {
  public:
   explicit Interrupter(int milliseconds)
-      : thread_([this, milliseconds] {
+      : before_(handler()), thread_([this, milliseconds] {
           for (int i = 0; i < milliseconds && !done_; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-          struct sigaction now = {};
-          while (!done_) {  // only while training listens: the default would end the tests
-            sigaction(SIGINT, nullptr, &now);
-            if (now.sa_handler != SIG_DFL) {
+          while (!done_) {  // only while training listens: who listened before would end the tests
+            if (handler() != before_) {
               ::kill(::getpid(), SIGINT);
               return;
             }
@@ -32,6 +30,14 @@ class Interrupter {
   }
 
  private:
+  using Handler = void (*)(int);
+  static Handler handler() {
+    struct sigaction now = {};
+    sigaction(SIGINT, nullptr, &now);
+    return now.sa_handler;
+  }
+
+  Handler before_;
   std::atomic<bool> done_ = false;
   std::thread thread_;
 };
