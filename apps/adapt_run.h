@@ -14,9 +14,8 @@ namespace gsnet::apps {
 
 class AdaptRun : public TrainingRun {
  protected:
-  /// Reads the base; recipe_'s normalisation becomes the base's, and its side
-  /// where it has none. Throws Error for a normalisation that is not the base's, and for [model]. Options besides
-  /// TrainingRun's: --merged.
+  /// Reads the base; recipe_'s normalisation becomes the base's, and its side where it has none. Throws Error for a
+  /// normalisation that is not the base's, and for [model]. Options besides TrainingRun's: --merged.
   AdaptRun(const Recipe& recipe, const std::string& base, const Options& options);
 
   /// The network to be trained, out of the base, which is there until then: with a head for these classes, or none

@@ -22,7 +22,7 @@ class ClassifierAdaptRun final : public AdaptRun {
     parts_ = split_data(recipe_);
     build(parts_.train->class_names());
     check_fits(adapted(), *parts_.train);
-    test_ = test_part(recipe_, *parts_.train, parts_.notes);
+    test_ = test_part(recipe_, parts_);
     if (test_) check_fits(adapted(), *test_);
     begin(parts_.train);
   }

@@ -7,6 +7,7 @@
 #include "apps/console.h"
 #include "apps/data_source.h"
 #include "apps/options.h"
+#include "apps/training_data.h"
 #include "data/classes.h"
 #include "data/fetch.h"
 #include "data/tolerant.h"
@@ -47,14 +48,6 @@ int fetch(const std::vector<std::string>& arguments) {
   return 0;
 }
 
-/// The first of some names, and that there are more.
-std::string some(const std::vector<std::string>& names) {
-  constexpr size_t kNamed = 10;
-  std::string text;
-  for (size_t i = 0; i < std::min(kNamed, names.size()); ++i) text += (i == 0 ? "" : ", ") + names[i];
-  return names.size() > kNamed ? text + ", …" : text;
-}
-
 void show_classes(const data::Dataset& dataset) {
   std::vector<int64_t> counts = data::class_sizes(dataset);
   std::vector<std::string> single, empty;
@@ -65,8 +58,8 @@ void show_classes(const data::Dataset& dataset) {
   std::ranges::sort(counts);
   fmt::print("classes      {}, of {} to {} pictures, half of them at least {}\n", counts.size(), counts.front(),
              counts.back(), counts[counts.size() / 2]);
-  if (!single.empty()) fmt::print("one picture  {} classes, which make no pair: {}\n", single.size(), some(single));
-  if (!empty.empty()) fmt::print("no picture   {} classes: {}\n", empty.size(), some(empty));
+  if (!single.empty()) fmt::print("one picture  {} classes, which make no pair: {}\n", single.size(), some_of(single));
+  if (!empty.empty()) fmt::print("no picture   {} classes: {}\n", empty.size(), some_of(empty));
 }
 
 /// Exit code 1 where a picture cannot be read.

@@ -67,8 +67,8 @@ std::shared_ptr<const data::Dataset> readable_pictures(const std::shared_ptr<con
 
 Parts split_data(const Recipe& recipe) {
   Parts made;
-  auto whole = open_named(recipe.data, data::Split::train, recipe.side, recipe.glyphs);
-  whole = open_corrupted(chosen_classes(whole, recipe, made.notes), recipe.corruption, recipe.seed);
+  made.whole = open_named(recipe.data, data::Split::train, recipe.side, recipe.glyphs);
+  auto whole = open_corrupted(chosen_classes(made.whole, recipe, made.notes), recipe.corruption, recipe.seed);
   if (recipe.limit > 0 && recipe.limit < whole->size()) {
     whole = data::hold_out(whole, recipe.limit, recipe.seed).held_out;
   }
@@ -98,28 +98,27 @@ bool same_pictures(const data::Dataset& a, const data::Dataset& b) {
 
 }  // namespace
 
-std::shared_ptr<const data::Dataset> test_part(const Recipe& recipe, const data::Dataset& train,
-                                               std::vector<std::string>& notes) {
+std::shared_ptr<const data::Dataset> test_part(const Recipe& recipe, Parts& parts) {
   constexpr const char* kUnjudged = "nothing judges the result but the validation pictures, which chose it";
   std::shared_ptr<const data::Dataset> test;
-  const auto whole = open_named(recipe.data, data::Split::train, recipe.side, recipe.glyphs);
   try {
     test = open_named(recipe.data, data::Split::test, recipe.side, recipe.glyphs);
   } catch (const Error& error) {
-    notes.push_back(fmt::format("no test pictures ({}): {}", error.what(), kUnjudged));
+    parts.notes.push_back(fmt::format("no test pictures ({}): {}", error.what(), kUnjudged));
     return nullptr;
   }
-  if (same_pictures(*whole, *test)) {
-    notes.push_back(fmt::format("{} names no test part: {}", recipe.data, kUnjudged));
+  if (same_pictures(*parts.whole, *test)) {
+    parts.notes.push_back(fmt::format("{} names no test part: {}", recipe.data, kUnjudged));
     return nullptr;
   }
+  const std::vector<std::string>& trained = parts.train->class_names();
   std::vector<bool> kept;
   for (const std::string& name : test->class_names()) {
-    kept.push_back(std::ranges::find(train.class_names(), name) != train.class_names().end());
+    kept.push_back(std::ranges::find(trained, name) != trained.end());
   }
-  GSNET_CHECK(std::ranges::count(kept, true) == std::ssize(train.class_names()),
+  GSNET_CHECK(std::ranges::count(kept, true) == std::ssize(trained),
               fmt::format("{}: the test part has {} of the {} classes that are trained", recipe.data,
-                          std::ranges::count(kept, true), train.class_names().size()));
+                          std::ranges::count(kept, true), trained.size()));
   return data::of_classes(std::move(test), kept);
 }
 

@@ -14,16 +14,15 @@ namespace gsnet::apps {
 /// Training pictures and those held out of them to choose the best epoch.
 struct Parts {
   std::shared_ptr<const data::Dataset> train, validation;
-  std::vector<std::string> notes;  ///< what was left out, a line each
+  std::shared_ptr<const data::Dataset> whole;  ///< the training part as the data have it
+  std::vector<std::string> notes;              ///< what was left out, a line each
 };
 /// As the recipe's [data] says. Throws Error when it asks for more than there is.
 Parts split_data(const Recipe& recipe);
 
-/// The test pictures of those classes that a training set has, or nothing, with a line in `notes`, where the data name
-/// no test part, or both parts are the same pictures. Throws Error for a test part that cannot be read, or lacks
-/// classes.
-std::shared_ptr<const data::Dataset> test_part(const Recipe& recipe, const data::Dataset& train,
-                                               std::vector<std::string>& notes);
+/// The test pictures of those classes that are trained, or nothing, with a line in the notes that says why, where no
+/// test part can be opened, or both parts are the same pictures. Throws Error for a test part that lacks classes.
+std::shared_ptr<const data::Dataset> test_part(const Recipe& recipe, Parts& parts);
 
 /// The classes that the recipe's [data] names and that have pictures enough; `notes` gets a line for what is left out.
 std::shared_ptr<const data::Dataset> chosen_classes(std::shared_ptr<const data::Dataset> whole, const Recipe& recipe,

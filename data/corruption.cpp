@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "data/corruption_kinds.h"
 #include "data/files.h"
+#include "data/wrapped.h"
 
 namespace gsnet::data {
 namespace {
@@ -24,20 +25,16 @@ constexpr std::array<Corrupt, kNames.size()> kKinds = {
     gaussian_noise, shot_noise,     impulse_noise, gaussian_blur, motion_blur, defocus_blur, jpeg,
     occlusion,      low_resolution, brightness,    contrast,      distant,     mask};
 
-class Corrupted final : public Dataset {
+class Corrupted final : public Wrapped {
  public:
   Corrupted(std::shared_ptr<const Dataset> clean, const CorruptionSpec& spec)
-      : clean_(std::move(clean)), spec_(spec), name_(to_string(spec)) {}
+      : Wrapped(std::move(clean)), spec_(spec), name_(to_string(spec)) {}
 
-  int64_t size() const override { return clean_->size(); }
-  PictureShape picture() const override { return clean_->picture(); }
-  const std::vector<std::string>& class_names() const override { return clean_->class_names(); }
-  int label(int64_t i) const override { return clean_->label(i); }
-  std::string name(int64_t i) const override { return fmt::format("{} {}", clean_->name(i), name_); }
+  std::string name(int64_t i) const override { return fmt::format("{} {}", whole().name(i), name_); }
 
   void read(int64_t i, std::span<uint8_t> pixels) const override {
     check_read("corrupted", i, size(), picture(), pixels);
-    clean_->read(i, pixels);
+    whole().read(i, pixels);
     Pixels numbers{picture(), std::vector<float>(pixels.size())};
     std::ranges::transform(pixels, numbers.values.begin(), [](uint8_t p) { return static_cast<float>(p) / 255; });
     const auto kind = static_cast<size_t>(spec_.kind);
@@ -48,7 +45,6 @@ class Corrupted final : public Dataset {
   }
 
  private:
-  std::shared_ptr<const Dataset> clean_;
   CorruptionSpec spec_;
   std::string name_;
 };

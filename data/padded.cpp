@@ -6,13 +6,14 @@
 #include "core/error.h"
 #include "data/dataset.h"
 #include "data/files.h"
+#include "data/wrapped.h"
 
 namespace gsnet::data {
 namespace {
 
-class Padded final : public Dataset {
+class Padded final : public Wrapped {
  public:
-  Padded(std::shared_ptr<const Dataset> whole, int side) : whole_(std::move(whole)), inner_(whole_->picture()) {
+  Padded(std::shared_ptr<const Dataset> whole, int side) : Wrapped(std::move(whole)), inner_(Wrapped::picture()) {
     GSNET_CHECK(
         inner_.height <= side && inner_.width <= side,
         fmt::format("pictures of {} x {} do not fit into a side of {}: sets of one fixed size are padded, never "
@@ -21,16 +22,12 @@ class Padded final : public Dataset {
     frame_ = {inner_.channels, side, side};
   }
 
-  int64_t size() const override { return whole_->size(); }
   PictureShape picture() const override { return frame_; }
-  const std::vector<std::string>& class_names() const override { return whole_->class_names(); }
-  int label(int64_t i) const override { return whole_->label(i); }
-  std::string name(int64_t i) const override { return whole_->name(i); }
 
   void read(int64_t i, std::span<uint8_t> pixels) const override {
     check_read("padded set", i, size(), frame_, pixels);
     std::vector<uint8_t> small(static_cast<size_t>(inner_.numel()));
-    whole_->read(i, small);
+    whole().read(i, small);
     std::ranges::fill(pixels, uint8_t{0});
     const int64_t row = int64_t{inner_.width} * inner_.channels, top = (frame_.height - inner_.height) / 2;
     const int64_t left = (frame_.width - inner_.width) / 2;
@@ -40,7 +37,6 @@ class Padded final : public Dataset {
   }
 
  private:
-  std::shared_ptr<const Dataset> whole_;
   PictureShape inner_, frame_;
 };
 

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "data/dataset.h"
 #include "data/files.h"
+#include "data/wrapped.h"
 
 namespace gsnet::data {
 namespace {
@@ -32,24 +33,19 @@ class Subset final : public Dataset {
   std::vector<int64_t> indices_;
 };
 
-class Singles final : public Dataset {
+class Singles final : public Wrapped {
  public:
-  explicit Singles(std::shared_ptr<const Dataset> whole) : whole_(std::move(whole)) {
-    for (int64_t i = 0; i < whole_->size(); ++i) names_.push_back(whole_->name(i));
+  explicit Singles(std::shared_ptr<const Dataset> whole) : Wrapped(std::move(whole)) {
+    for (int64_t i = 0; i < size(); ++i) names_.push_back(name(i));
   }
 
-  int64_t size() const override { return whole_->size(); }
-  PictureShape picture() const override { return whole_->picture(); }
   const std::vector<std::string>& class_names() const override { return names_; }
   int label(int64_t i) const override {
     check_index("pictures", i, size());
     return static_cast<int>(i);
   }
-  void read(int64_t i, std::span<uint8_t> pixels) const override { whole_->read(i, pixels); }
-  std::string name(int64_t i) const override { return names_.at(static_cast<size_t>(i)); }
 
  private:
-  std::shared_ptr<const Dataset> whole_;
   std::vector<std::string> names_;
 };
 

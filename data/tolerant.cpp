@@ -5,29 +5,10 @@
 
 #include "core/error.h"
 #include "data/files.h"
+#include "data/wrapped.h"
 
 namespace gsnet::data {
 namespace {
-
-/// Another set, but for how its pictures are read.
-class Wrapped : public Dataset {
- public:
-  explicit Wrapped(std::shared_ptr<const Dataset> whole) : whole_(std::move(whole)) {
-    GSNET_CHECK(whole_ != nullptr, "pictures: no data set was given");
-  }
-
-  int64_t size() const override { return whole_->size(); }
-  PictureShape picture() const override { return whole_->picture(); }
-  const std::vector<std::string>& class_names() const override { return whole_->class_names(); }
-  int label(int64_t i) const override { return whole_->label(i); }
-  std::string name(int64_t i) const override { return whole_->name(i); }
-
- protected:
-  const Dataset& whole() const { return *whole_; }
-
- private:
-  std::shared_ptr<const Dataset> whole_;
-};
 
 class Tolerant final : public Wrapped {
  public:

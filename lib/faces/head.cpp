@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "faces/rows.h"
 
 namespace gsnet {
 namespace {
@@ -71,14 +72,8 @@ void FaceHead::set_centres(const Tensor& centres) {
   GSNET_CHECK(centres.shape() == weight_.value.shape(),
               fmt::format("[head] the centres are {}, expected {}", to_string(centres.shape()),
                           to_string(weight_.value.shape())));
-  const Tensor numbers = with_dtype(centres, DType::f64);
-  for (int64_t k = 0; k < classes(); ++k) {
-    double square = 0;
-    for (const double value : numbers.rows(k, 1).host<double>()) square += value * value;
-    GSNET_CHECK(std::isfinite(square) && square > 0,
-                fmt::format("[head] centre {} has the length {}", k, std::sqrt(square)));
-  }
-  weight_.value = backend_.upload(numbers);
+  check_directions(centres, "[head] centre");
+  weight_.value = backend_.upload(centres);
   weight_.changed();
 }
 
@@ -119,12 +114,7 @@ FaceHead::Margins FaceHead::margins(const Tensor& embeddings, bool training) {
 Objective::Value FaceHead::evaluate(Tape& tape, const Var& output, const Tensor& labels) {
   const Var embeddings = ops::flatten(output);
   const int64_t samples = embeddings.shape()[0];
-  GSNET_CHECK(embeddings.shape()[1] == features() && labels.shape() == Shape{samples} && labels.dtype() == DType::i32,
-              fmt::format("[head] needs embeddings (N, {}) and labels (N) i32, got {} and {} {}", features(),
-                          to_string(embeddings.shape()), to_string(labels.shape()), to_string(labels.dtype())));
-  for (const int32_t label : labels.host<int32_t>()) {
-    GSNET_CHECK(label >= 0 && label < classes(), fmt::format("[head] label {} is outside [0, {})", label, classes()));
-  }
+  check_labelled("[head]", embeddings.shape(), features(), labels, classes());
   const bool training = tape.mode().training;
   const Margins margin = margins(embeddings.value, training);
   Var centres = tape.use(weight_);

@@ -24,7 +24,7 @@ class TeacherHead final : public Objective {
   int64_t features() const { return targets_.shape()[1]; }
 
  private:
-  Tensor targets_;  // at unit length, on the machine
+  Tensor targets_;  // on the machine
 };
 
 }  // namespace gsnet

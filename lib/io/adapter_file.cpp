@@ -125,10 +125,6 @@ std::vector<NamedTensor> tensors_of(const AdapterBank& bank, const std::string& 
   return all;
 }
 
-}  // namespace
-
-namespace {
-
 constexpr uint64_t kHashBegin = 0xcbf29ce484222325U;
 
 /// FNV-1a, a word at a time, of the numbers in f32.

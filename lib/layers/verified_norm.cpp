@@ -55,12 +55,11 @@ bool is_below(const Matrix<T>& g, double square) {
   return factors.info() == Eigen::Success;
 }
 
-template <class T>
-UpperBound gram_iteration(std::span<const T> a, int64_t rows, int64_t columns, int squarings) {
-  Matrix<T> g = gram(a, rows, columns).template selfadjointView<Eigen::Lower>();
+UpperBound gram_iteration(std::span<const double> a, int64_t rows, int64_t columns, int squarings) {
+  Matrix<double> g = gram(a, rows, columns).selfadjointView<Eigen::Lower>();
   double log_norm = 0;
   for (int step = 0; step <= squarings; ++step) {
-    if (step > 0) g = Matrix<T>(g * g);
+    if (step > 0) g = Matrix<double>(g * g);
     const double norm = g.norm();
     if (norm == 0) return UpperBound::proven(0);
     if (!std::isfinite(norm)) return UpperBound::proven(std::numeric_limits<double>::infinity());
@@ -113,12 +112,8 @@ UpperBound gram_iteration_bound(std::span<const double> a, int64_t rows, int64_t
   if (unit == 1) return gram_iteration(a, rows, columns, squarings);
   std::vector<double> scaled(a.begin(), a.end());
   for (double& value : scaled) value /= unit;
-  const UpperBound bound = gram_iteration(std::span<const double>(scaled), rows, columns, squarings);
+  const UpperBound bound = gram_iteration(scaled, rows, columns, squarings);
   return UpperBound::proven(outward(bound.value() * unit));
-}
-
-UpperBound gram_iteration_bound(std::span<const std::complex<double>> a, int64_t rows, int64_t columns, int squarings) {
-  return gram_iteration(a, rows, columns, squarings);
 }
 
 }  // namespace gsnet

@@ -38,7 +38,5 @@ double safe_unit(std::span<const double> a);
 /// Gram iteration (Delattre et al., ICML 2023): the Schatten norm of order 2^(squarings + 2), an upper bound of the
 /// spectral norm that is at most rank^(1 / order) above it. Rounded outward.
 UpperBound gram_iteration_bound(std::span<const double> a, int64_t rows, int64_t columns, int squarings = 5);
-UpperBound gram_iteration_bound(std::span<const std::complex<double>> a, int64_t rows, int64_t columns,
-                                int squarings = 5);
 
 }  // namespace gsnet

@@ -212,8 +212,10 @@ TEST_CASE("squares that overflow, and pictures that underflow, are covered", "[r
   CHECK(std::isinf(errors_of(large, 1).last.here));
   CHECK(std::isfinite(errors_of(usual, 1).last.here));
   // Numbers below the smallest f32 are rounded to its multiples, 2^-149: an error that no relative one covers.
-  Model tiny = scaled(1);
-  CHECK(errors_of(tiny, 0).features.here >= 2 * 0x1p-149);
+  Model plain =
+      model_of({{1, 2, 2}, {node("f", "flatten", {}), node("h", "linear", {{"features", int64_t{2}}})}}, *cpu, 1);
+  CHECK(errors_of(plain, 0).features.here >= 2 * 0x1p-149);
+  CHECK(errors_of(plain, 0).features.here < 1e-40);
 }
 
 TEST_CASE("executed radii are positive, below the real ones, and close to them", "[rounding]") {

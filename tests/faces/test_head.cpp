@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "support/op_cases.h"
+#include "tests/faces/differences.h"
 #include "train/trainer.h"
 
 namespace gsnet {
@@ -99,21 +100,8 @@ TEST_CASE("a head's gradients agree with differences, in double", "[faces][head]
   Tape tape(*backend, {.record = true});
   const Var leaf = tape.input(x, true);
   tape.backward(head.evaluate(tape, leaf, labels).loss);
-  const auto compare = [&](Tensor& changed, const Tensor& gradient) {
-    const auto found = numbers(*backend, gradient);
-    for (size_t i = 0; i < found.size(); ++i) {
-      double& value = changed.data<double>()[i];
-      const double kept = value, step = 1e-6 * std::max(0.01, std::abs(kept));
-      value = kept + step;
-      const double above = loss_at();
-      value = kept - step;
-      const double below = loss_at();
-      value = kept;
-      CHECK(found[i] == Approx((above - below) / (2 * step)).epsilon(1e-5).margin(1e-6));
-    }
-  };
-  compare(x, tape.grad(leaf));
-  compare(weight.value, weight.grad);
+  test::check_differences(x, numbers(*backend, tape.grad(leaf)), loss_at, 1e-5, 1e-6);
+  test::check_differences(weight.value, numbers(*backend, weight.grad), loss_at, 1e-5, 1e-6);
 }
 
 TEST_CASE("insightface's gradient is the softmax's alone", "[faces][head][gradient]") {

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "support/op_cases.h"
+#include "tests/faces/differences.h"
 
 namespace gsnet {
 namespace {
@@ -50,17 +51,7 @@ TEST_CASE("a teacher's gradient agrees with differences, and is nothing at the t
   Tape tape(*backend, {.record = true});
   const Var leaf = tape.input(x, true);
   tape.backward(head.evaluate(tape, leaf, labels).loss);
-  const auto found = numbers(*backend, tape.grad(leaf));
-  for (size_t i = 0; i < found.size(); ++i) {
-    double& value = x.data<double>()[i];
-    const double kept = value;
-    value = kept + 1e-6;
-    const double above = loss_at();
-    value = kept - 1e-6;
-    const double below = loss_at();
-    value = kept;
-    CHECK(found[i] == Approx((above - below) / 2e-6).epsilon(1e-6).margin(1e-8));
-  }
+  test::check_differences(x, numbers(*backend, tape.grad(leaf)), loss_at, 1e-6, 1e-8);
   TeacherHead own(*backend, backend->download(x));
   Tape still(*backend, {.record = true});
   const Var same = still.input(x, true);
@@ -71,7 +62,7 @@ TEST_CASE("a teacher's gradient agrees with differences, and is nothing at the t
 TEST_CASE("a teacher refuses targets and labels that cannot be", "[faces][teacher]") {
   const auto backend = make_backend({"reference", 1});
   const auto make = [&](const Tensor& rows) { TeacherHead(*backend, rows); };
-  CHECK_THROWS_WITH(make(Tensor::of<double>({2}, {1, 2})), Catch::Contains("needs targets (P, D)"));
+  CHECK_THROWS_WITH(make(Tensor::of<double>({2}, {1, 2})), Catch::Contains("targets must be rows (R, D)"));
   CHECK_THROWS_WITH(make(Tensor::of<double>({2, 2}, {1, 2, 0, 0})), Catch::Contains("target 1 has the length 0"));
   CHECK_THROWS_WITH(make(Tensor::of<double>({1, 2}, {1, NAN})), Catch::Contains("target 0 has the length nan"));
   TeacherHead head(*backend, targets());
