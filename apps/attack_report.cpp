@@ -17,6 +17,13 @@ double share(int64_t count, const AttackReport& report) {
   return static_cast<double>(count) / std::max<double>(1, static_cast<double>(report.labels.size()));
 }
 
+std::string numbers_text(const std::vector<int64_t>& pictures) {
+  const auto shown = std::min(kNamed, pictures.size());
+  return fmt::format("{} {}{}", pictures.size() == 1 ? "picture" : "pictures",
+                     fmt::join(pictures.begin(), pictures.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
+                     pictures.size() > kNamed ? ", …" : "");
+}
+
 std::string broken_by(const AttackReport& report, double radius) {
   std::string text;
   for (size_t a = 0; a < report.spec.attacks.size(); ++a) {
@@ -78,6 +85,12 @@ std::string attack_table(const AttackReport& report) {
   for (int64_t count : report.battery.runs) runs += count;
   text += fmt::format("images {}, attack runs {}, broken certificates {}\n", report.labels.size(), runs,
                       report.violations.size());
+  if (!report.broken_by_rounding.empty()) {
+    text += fmt::format(
+        "broken within the radius for real arithmetic, by rounding errors, and not within that as "
+        "executed: {} ({})\n",
+        report.broken_by_rounding.size(), numbers_text(report.broken_by_rounding));
+  }
   text += corruption_table(report);
   const std::string certain =
       report.executed ? fmt::format(", of which {:.6g} is no rounding error", report.lipschitz_certain) : "";
@@ -99,11 +112,13 @@ nlohmann::ordered_json pictures_json(const AttackReport& report) {
                     {"radius", report.certified_l2.at(n)},
                     {"executed_radius", nullptr},
                     {"distance", nullptr},
-                    {"attack", nullptr}});
+                    {"attack", nullptr},
+                    {"taken_for", nullptr}});
     if (report.executed) rows.back()["executed_radius"] = report.executed_l2.at(n);
     if (!broken) continue;
     rows.back()["distance"] = outcome.distance_l2;
     rows.back()["attack"] = report.attack_name(outcome.attack);
+    rows.back()["taken_for"] = outcome.taken_for;
   }
   return rows;
 }
@@ -144,6 +159,7 @@ std::string attack_json(const AttackReport& report) {
                                   {"certified_radius", report.refutable_l2()[at]},
                                   {"attack", report.attack_name(outcome.attack)}});
   }
+  json["broken_by_rounding"] = report.broken_by_rounding;
   for (const auto& [key, value] : report.settings) json["settings"][key] = value;
   json["pictures"] = pictures_json(report);
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
@@ -166,14 +182,15 @@ std::string violation_text(const AttackReport& report) {
                      report.lipschitz_certain, report.lipschitz_bound);
 }
 
-io::TensorFile broken_pictures(const AttackReport& report, const Shape& picture) {
+io::TensorFile broken_pictures(const AttackReport& report, const Shape& picture, ChannelOrder order) {
   std::vector<int64_t> index;
-  std::vector<int32_t> label;
+  std::vector<int32_t> label, taken_for;
   std::vector<double> distance;
   for (size_t n = 0; n < report.labels.size(); ++n) {
     if (report.battery.outcomes[n].attack < 0) continue;
     index.push_back(static_cast<int64_t>(n));
     label.push_back(report.labels[n]);
+    taken_for.push_back(report.battery.outcomes[n].taken_for);
     distance.push_back(report.battery.outcomes[n].distance_l2);
   }
   const auto count = static_cast<int64_t>(index.size());
@@ -184,7 +201,9 @@ io::TensorFile broken_pictures(const AttackReport& report, const Shape& picture)
   file.tensors = {{"pictures", Tensor::of<float>(shape, std::span<const float>(pictures.values))},
                   {"index", Tensor::of<int64_t>({count}, std::span<const int64_t>(index))},
                   {"label", Tensor::of<int32_t>({count}, std::span<const int32_t>(label))},
+                  {"taken_for", Tensor::of<int32_t>({count}, std::span<const int32_t>(taken_for))},
                   {"distance_l2", Tensor::of<double>({count}, std::span<const double>(distance))}};
+  file.metadata["order"] = order == ChannelOrder::bgr ? "bgr" : "rgb";
   return file;
 }
 

@@ -27,10 +27,12 @@ struct AttackReport {
   bool executed = true;  ///< without it rounding errors are not bounded: attacks are held against the first,
                          ///< executed_l2 is empty and lipschitz_certain 0
   std::vector<CorruptedAccuracy> corruptions;
-  std::vector<int64_t> violations;  ///< broken_certificates
-  double lipschitz_found = 0;       ///< |f(x) - f(y)| / |x - y| of a pair of pictures, logits as executed
-  double lipschitz_certain = 0;     ///< what is left of it when their rounding errors are taken off
-  double lipschitz_bound = 0;       ///< proven, pictures in [0, 1] to logits
+  std::vector<int64_t> violations;  ///< broken_certificates of refutable_l2()
+  /// Broken within the radius for real arithmetic but not within that as executed: by rounding errors, no violation.
+  std::vector<int64_t> broken_by_rounding;
+  double lipschitz_found = 0;    ///< |f(x) - f(y)| / |x - y| of a pair of pictures, logits as executed
+  double lipschitz_certain = 0;  ///< what is left of it when their rounding errors are taken off
+  double lipschitz_bound = 0;    ///< proven, pictures in [0, 1] to logits
   std::vector<std::pair<std::string, std::string>> settings;
 
   /// Pictures that are right with a certificate larger than the radius, one of certified_l2 or executed_l2.
@@ -46,8 +48,8 @@ std::string attack_table(const AttackReport& report);
 std::string attack_json(const AttackReport& report);
 /// One sentence that names what was violated, empty if nothing was.
 std::string violation_text(const AttackReport& report);
-/// Tensors "pictures" (M, C, H, W), "index" (M), "label" (M), "distance_l2" (M): the nearest misclassified picture of
-/// every picture that has one.
-io::TensorFile broken_pictures(const AttackReport& report, const Shape& picture);
+/// Tensors "pictures" (M, C, H, W), "index" (M), "label" (M), "taken_for" (M), "distance_l2" (M): the nearest
+/// misclassified picture of every picture that has one. The metadata name the order of the channels.
+io::TensorFile broken_pictures(const AttackReport& report, const Shape& picture, ChannelOrder order);
 
 }  // namespace gsnet::apps

@@ -27,11 +27,26 @@ void check_settings(const std::string& path, const Json& settings, const Certifi
     return settings.contains(key) ? settings.at(key).get<std::string>() : std::string("none");
   };
   for (const auto& [key, here] : report.settings) {
-    if (key != "model" && key != "data" && key != "split" && key != "corruption") continue;
+    if (key != kModelDigest && key != "data" && key != "split" && key != "corruption") continue;
     const std::string there = other(key);
     GSNET_CHECK(here == there || same_file(here, there),
                 fmt::format("{}: is about {} '{}', here it is '{}'", path, key, there, here));
   }
+}
+
+void check_share(const std::string& path, double radius_l2, double share) {
+  GSNET_CHECK(radius_l2 >= 0 && share >= 0 && share <= 1,
+              fmt::format("{}: an accuracy of {} at radius {}", path, share, radius_l2));
+}
+
+/// An attack that contradicted certificates of its own is no neighbour for others.
+void check_violations(const std::string& path, const Json& violations) {
+  if (violations.empty()) return;
+  const Json& first = violations.at(0);
+  throw Error(
+      fmt::format("{}: the attack broke {} of its certificates, picture {} at {:.6g} where {:.6g} was certified", path,
+                  violations.size(), first.at("index").get<int64_t>(), first.at("distance").get<double>(),
+                  first.at("certified_radius").get<double>()));
 }
 
 /// Radii that smoothing certifies, by picture.
@@ -46,11 +61,13 @@ std::vector<double> smoothed_radii(const Json& samples) {
 }
 
 /// Distances of the nearest misclassified pictures, by picture.
-std::vector<double> attacked_distances(const Json& pictures) {
+std::vector<double> attacked_distances(const std::string& path, const Json& pictures) {
   std::vector<double> distances;
   for (const Json& one : pictures) {
     const Json& distance = one.at("distance");
     const double found = distance.is_null() ? std::numeric_limits<double>::infinity() : distance.get<double>();
+    GSNET_CHECK(found >= 0,
+                fmt::format("{}: picture {} was broken at a distance of {}", path, distances.size(), found));
     distances.push_back(one.at("right").get<bool>() ? found : 0);
   }
   return distances;
@@ -76,14 +93,16 @@ Comparison comparison_of(const std::string& path, const Json& json, const Certif
   Comparison other;
   other.from_above = attack;
   other.name = attack ? "under attack" : fmt::format("randomised smoothing, sigma {}", json.at("sigma").get<double>());
+  if (attack) check_violations(path, json.at("violations"));
   for (const Json& row : json.at("radii")) {
     other.accuracy.emplace_back(row.at("eps").get<double>(),
                                 row.at(attack ? "attacked_accuracy" : "certified_accuracy").get<double>());
+    check_share(path, other.accuracy.back().first, other.accuracy.back().second);
   }
   const char* each = attack ? "pictures" : "samples";
   if (json.contains(each)) {
     check_labels(path, json.at(each), report);
-    other.samples_l2 = attack ? attacked_distances(json.at(each)) : smoothed_radii(json.at(each));
+    other.samples_l2 = attack ? attacked_distances(path, json.at(each)) : smoothed_radii(json.at(each));
   }
   for (const auto& [key, value] : json.at("settings").items())
     other.settings.emplace_back(key, value.get<std::string>());
@@ -108,8 +127,8 @@ std::vector<float> by_pixel(std::span<const float> planes, size_t channels, bool
 uint8_t pixel_of(double value) { return static_cast<uint8_t>(std::lround(255 * std::clamp(value, 0.0, 1.0))); }
 
 /// The change is enlarged so that its largest number fills the range.
-BrokenPicture broken_picture(Thumbnail clean, const std::vector<float>& broken, double distance_l2) {
-  BrokenPicture one{clean, clean, std::move(clean), distance_l2};
+BrokenPicture broken_picture(Thumbnail clean, const std::vector<float>& broken, double distance_l2, int taken_for) {
+  BrokenPicture one{clean, clean, std::move(clean), distance_l2, taken_for};
   const auto change = [&](size_t i) { return double{broken[i]} - one.clean.pixels[i] / 255.0; };
   double largest = 1e-9;
   for (size_t i = 0; i < broken.size(); ++i) largest = std::max(largest, std::abs(change(i)));
@@ -136,58 +155,114 @@ std::vector<Comparison> read_comparisons(const std::string& files, const Certifi
   return all;
 }
 
+namespace {
+
+/// What gsnet attack --save wrote, a row a broken picture.
+struct BrokenRows {
+  std::span<const float> pictures;
+  std::span<const int64_t> index;
+  std::span<const int32_t> label, taken_for;
+  std::span<const double> distance;
+};
+
+template <class T>
+std::span<const T> numbers_of(const std::string& path, const io::TensorFile& file, const char* name, int64_t count) {
+  const Tensor* tensor = file.find(name);
+  GSNET_CHECK(tensor != nullptr, fmt::format("{}: has no tensor '{}'; gsnet attack --save writes them", path, name));
+  GSNET_CHECK(tensor->dtype() == dtype_of<T>() && tensor->numel() == count,
+              fmt::format("{}: {} is {} {}, expected {} numbers, {}", path, name, to_string(tensor->dtype()),
+                          to_string(tensor->shape()), count, to_string(dtype_of<T>())));
+  return tensor->host<T>();
+}
+
+/// Throws Error where a row is not about a picture of the report, or not of a picture at all.
+void check_row(const std::string& path, const BrokenRows& rows, size_t row, const CertificationReport& report,
+               std::span<const float> pixels) {
+  const int64_t sample = rows.index[row];
+  GSNET_CHECK(sample >= 0 && sample < std::ssize(report.samples),
+              fmt::format("{}: row {} is about picture {}, there are {}", path, row, sample, report.samples.size()));
+  const int there = rows.label[row], here = report.samples[static_cast<size_t>(sample)].label;
+  GSNET_CHECK(there == here, fmt::format("{}: picture {} is of class {}, here it is of class {}: other pictures", path,
+                                         sample, there, here));
+  const int classes = static_cast<int>(report.class_names.size()), taken_for = rows.taken_for[row];
+  GSNET_CHECK(
+      taken_for >= 0 && taken_for < classes && taken_for != there,
+      fmt::format("{}: picture {} of class {} is taken for class {} of {}", path, sample, there, taken_for, classes));
+  GSNET_CHECK(rows.distance[row] >= 0 && std::isfinite(rows.distance[row]),
+              fmt::format("{}: picture {} lies at a distance of {}", path, sample, rows.distance[row]));
+  for (const float pixel : pixels) {
+    GSNET_CHECK(pixel >= 0 && pixel <= 1,
+                fmt::format("{}: picture {} has a pixel of {}, expected 0 to 1", path, sample, pixel));
+  }
+}
+
+}  // namespace
+
 std::vector<BrokenPicture> read_broken(const std::string& file, const CertificationReport& report,
                                        const data::Dataset& dataset, bool reversed, size_t most) {
   const io::TensorFile saved = io::read_safetensors(file);
-  for (const char* name : {"pictures", "index", "label", "distance_l2"})
-    GSNET_CHECK(saved.find(name) != nullptr,
-                fmt::format("{}: has no tensor '{}'; gsnet attack --save writes them", file, name));
-  const Tensor &pictures = saved.at("pictures"), &index = saved.at("index"), &distance = saved.at("distance_l2");
   const data::PictureShape shape = dataset.picture();
-  const int64_t count = index.numel();
-  const Tensor& label = saved.at("label");
-  GSNET_CHECK(label.dtype() == DType::i32 && label.numel() == count,
-              fmt::format("{}: label is {}, expected one a picture", file, to_string(label.shape())));
-  GSNET_CHECK(pictures.dtype() == DType::f32 && index.dtype() == DType::i64 && distance.dtype() == DType::f64 &&
-                  distance.numel() == count && pictures.numel() == count * shape.numel(),
-              fmt::format("{}: pictures {}, index {}, distance_l2 {}: expected one picture of {} x {} x {}, index and "
-                          "distance each",
-                          file, to_string(pictures.shape()), to_string(index.shape()), to_string(distance.shape()),
-                          shape.channels, shape.height, shape.width));
+  const Tensor* index = saved.find("index");
+  GSNET_CHECK(index != nullptr, fmt::format("{}: has no tensor 'index'; gsnet attack --save writes them", file));
+  const int64_t count = index->numel();
+  const BrokenRows rows = {
+      numbers_of<float>(file, saved, "pictures", count * shape.numel()),
+      numbers_of<int64_t>(file, saved, "index", count), numbers_of<int32_t>(file, saved, "label", count),
+      numbers_of<int32_t>(file, saved, "taken_for", count), numbers_of<double>(file, saved, "distance_l2", count)};
   std::vector<size_t> order(static_cast<size_t>(count));
   std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::stable_sort(order, {}, [&](size_t i) { return distance.host<double>()[i]; });
+  std::ranges::stable_sort(order, {}, [&](size_t i) { return rows.distance[i]; });
   std::vector<BrokenPicture> shown;
   for (const size_t i : order) {
-    const int64_t sample = index.host<int64_t>()[i];
-    GSNET_CHECK(sample >= 0 && sample < std::ssize(report.samples),
-                fmt::format("{}: row {} is about picture {}, there are {}", file, i, sample, report.samples.size()));
-    const int there = label.host<int32_t>()[i], here = report.samples[static_cast<size_t>(sample)].label;
-    GSNET_CHECK(there == here, fmt::format("{}: picture {} is of class {}, here it is of class {}: other pictures",
-                                           file, sample, there, here));
-    if (shown.size() == most || !is_correct(report.samples[static_cast<size_t>(sample)])) continue;
     const auto numbers = static_cast<size_t>(shape.numel());
-    const std::span<const float> planes = pictures.host<float>().subspan(i * numbers, numbers);
+    const std::span<const float> planes = rows.pictures.subspan(i * numbers, numbers);
+    check_row(file, rows, i, report, planes);
+    const int64_t sample = rows.index[i];
+    if (shown.size() == most || !is_correct(report.samples[static_cast<size_t>(sample)])) continue;
     shown.push_back(broken_picture(thumbnail(dataset, sample),
-                                   by_pixel(planes, static_cast<size_t>(shape.channels), reversed),
-                                   distance.host<double>()[i]));
+                                   by_pixel(planes, static_cast<size_t>(shape.channels), reversed), rows.distance[i],
+                                   rows.taken_for[i]));
   }
   return shown;
 }
 
-void check_order(const CertificationSummary& summary, const std::vector<Comparison>& beside) {
-  for (const Comparison& other : beside) {
-    for (const auto& [radius, share] : other.accuracy) {
-      for (size_t i = 0; i < summary.certified.size(); ++i) {
-        const bool same = std::abs(radius - summary.certified[i].first) <= 1e-12;
-        const double certified =
-            summary.certified_executed.empty() ? summary.certified[i].second : summary.certified_executed[i];
-        GSNET_CHECK(!other.from_above || !same || certified <= share,
-                    fmt::format("at radius {:.6g} a share of {} is certified, but attacks left only {} standing: the "
-                                "certificate, or the pairing of the files, is wrong",
-                                radius, certified, share));
-      }
+namespace {
+
+void check_shares(const CertificationSummary& summary, const Comparison& attacks) {
+  for (const auto& [radius, share] : attacks.accuracy) {
+    for (size_t i = 0; i < summary.certified.size(); ++i) {
+      if (std::abs(radius - summary.certified[i].first) > 1e-12) continue;
+      const double certified =
+          summary.certified_executed.empty() ? summary.certified[i].second : summary.certified_executed[i];
+      GSNET_CHECK(certified <= share,
+                  fmt::format("at radius {:.6g} a share of {} is certified, but attacks left only {} standing: the "
+                              "certificate, or the pairing of the files, is wrong",
+                              radius, certified, share));
     }
+  }
+}
+
+void check_pictures(const CertificationReport& report, const Comparison& attacks) {
+  for (size_t i = 0; i < attacks.samples_l2.size(); ++i) {
+    const CertifiedSample& sample = report.samples[i];
+    if (!is_correct(sample)) continue;
+    const double radius = refutable_l2(report, sample), found = attacks.samples_l2[i];
+    GSNET_CHECK(!(radius > 0 && found <= radius),
+                fmt::format("picture {} ({}) is certified to {:.6g}, but was broken at {:.6g}: {}", sample.index,
+                            sample.name, radius, found,
+                            report.executed ? "the certificate, or the pairing of the files, is wrong"
+                                            : "rounding errors, which --arithmetic both bounds, or the certificate, or "
+                                              "the pairing of the files, is wrong"));
+  }
+}
+
+}  // namespace
+
+void check_attacks(const CertificationReport& report, const CertificationSummary& summary) {
+  for (const Comparison& other : report.beside) {
+    if (!other.from_above) continue;
+    check_shares(summary, other);
+    check_pictures(report, other);
   }
 }
 

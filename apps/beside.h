@@ -10,7 +10,8 @@
 namespace gsnet::apps {
 
 /// Reads the JSON files that `gsnet attack` and `gsnet smooth` wrote, separated by commas. Throws Error naming a file
-/// that is neither, or that is about another model, other data or other pictures than the report.
+/// that is neither, that is about another model, other data or other pictures than the report, or that tells of
+/// certificates broken.
 std::vector<Comparison> read_comparisons(const std::string& files, const CertificationReport& report);
 
 /// Up to `most` of the pictures that `gsnet attack --save` wrote, the nearest to the clean ones first. `reversed`:
@@ -19,8 +20,8 @@ std::vector<Comparison> read_comparisons(const std::string& files, const Certifi
 std::vector<BrokenPicture> read_broken(const std::string& file, const CertificationReport& report,
                                        const data::Dataset& dataset, bool reversed, size_t most);
 
-/// Certified accuracy, as executed where that is known, can never be above what attacks left standing at the same
-/// radius. Throws Error where it is.
-void check_order(const CertificationSummary& summary, const std::vector<Comparison>& beside);
+/// Nothing within a certified radius, as executed where that is known, can have been broken, and certified accuracy
+/// never be above what attacks left standing. Throws Error naming the picture or the radius.
+void check_attacks(const CertificationReport& report, const CertificationSummary& summary);
 
 }  // namespace gsnet::apps

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 
 #include "apps/attack_report.h"
 #include "apps/command.h"
@@ -105,6 +106,9 @@ void certify_pictures(const Model& model, const MarginGeometry& geometry, const 
   }
   report.lipschitz_bound = (geometry.network() * scale).value();
   report.violations = broken_certificates(report.battery, report.refutable_l2());
+  if (!report.executed) return;
+  std::ranges::set_difference(broken_certificates(report.battery, report.certified_l2), report.violations,
+                              std::back_inserter(report.broken_by_rounding));
 }
 
 /// The quotient of the pair less what rounding errors at both ends can make of it.
@@ -209,6 +213,7 @@ int attack_command(const std::vector<std::string>& arguments) {
   if (report.executed) report.lipschitz_certain = certain_quotient(model, target, found);
   progress.clear();
   report.settings = {{"model", options.text("MODEL")},
+                     {kModelDigest, model_digest(options.text("MODEL"))},
                      {"data", options.text("data")},
                      {"split", options.text("split")},
                      {"norm", "l2"},
@@ -232,7 +237,8 @@ int attack_command(const std::vector<std::string>& arguments) {
   const bool to_stdout = options.text("json") == "-";
   fmt::print("{}", to_stdout ? json : attack_table(report));
   if (options.given("json") && !to_stdout) io::write_atomically(options.text("json"), json);
-  if (options.given("save")) io::write_safetensors(options.text("save"), broken_pictures(report, input));
+  if (options.given("save"))
+    io::write_safetensors(options.text("save"), broken_pictures(report, input, model.info.order));
   const std::string violation = violation_text(report);
   GSNET_CHECK(violation.empty(), violation);
   return 0;

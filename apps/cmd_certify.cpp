@@ -57,6 +57,7 @@ void print_summary(const CertificationReport& report, const CertificationSummary
 /// What is known before the work.
 void describe(const Model& model, const Backend& backend, const Options& options, CertificationReport& report) {
   report.settings = {{"model", options.text("MODEL")},
+                     {kModelDigest, model_digest(options.text("MODEL"))},
                      {"data", options.text("data")},
                      {"split", options.text("split")},
                      {"corruption", options.text("corruption").empty() ? "none" : options.text("corruption")},
@@ -124,6 +125,7 @@ int certify_command(const std::vector<std::string>& arguments) {
   for (size_t i = 0; i < outcomes.size(); ++i) {
     report.samples[i].predicted = outcomes[i].certificate.predicted;
     report.samples[i].radius_l2 = outcomes[i].certificate.radius_l2;
+    report.samples[i].root2_radius_l2 = outcomes[i].certificate.root2_radius_l2;
     report.samples[i].executed_radius_l2 = outcomes[i].certificate.executed_radius_l2;
   }
   const MarginGeometry geometry(*model.graph);
@@ -134,7 +136,7 @@ int certify_command(const std::vector<std::string>& arguments) {
   report.layers = layer_rows(*model.graph);
   const bool to_stdout = options.text("json") == "-";
   if (!to_stdout) print_summary(report, summarise(report));
-  check_order(summarise(report), report.beside);
+  check_attacks(report, summarise(report));
   if (to_stdout) fmt::print("{}\n", report_json(report, false));
   if (options.given("json") && !to_stdout)
     io::write_atomically(options.text("json"), report_json(report, false) + "\n");

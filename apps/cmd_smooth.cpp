@@ -72,6 +72,7 @@ int smooth_command(const std::vector<std::string>& arguments) {
   require_writable(options, {"json"}, {"MODEL", "data"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = io::load_model(options.text("MODEL"), *backend);
+  note_nameless(model);
   const auto dataset = in_order(open_for(model, options.text("data"), split), model);
   check_fits(model, *dataset);
   const PictureSource pictures{limit > 0 ? std::min(limit, dataset->size()) : dataset->size(),
@@ -88,6 +89,7 @@ int smooth_command(const std::vector<std::string>& arguments) {
     report.samples.push_back({index, dataset->name(index), dataset->label(index), outcomes[i]});
   }
   report.settings = {{"model", options.text("MODEL")},
+                     {kModelDigest, model_digest(options.text("MODEL"))},
                      {"data", options.text("data")},
                      {"split", options.text("split")},
                      {"backend", backend->name()},

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "faces/head.h"
+#include "faces/teacher.h"
 
 namespace gsnet::apps {
 
@@ -46,6 +47,7 @@ struct FaceRecipe {
   double sample_rate = 1;
   CentreStart centres = CentreStart::embeddings;
   bool train_centres = true;
+  TeacherDistance distance = TeacherDistance::cosine;
 
   std::string pairs;   ///< the list of pairs
   std::string images;  ///< their pictures; empty: those of [data]

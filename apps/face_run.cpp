@@ -117,7 +117,7 @@ void FaceRun::make_objective() {
 /// Where pictures are mirrored at random, one target serves both: their sum.
 void FaceRun::make_teacher() {
   const Embeddings made = embedded(base(), people_, "teacher", recipe_.augmentation.flip);
-  objective_ = std::make_shared<TeacherHead>(*backend_, made.rows);
+  objective_ = std::make_shared<TeacherHead>(*backend_, made.rows, face_.distance);
 }
 
 /// A resumed run takes its centres from the checkpoint.

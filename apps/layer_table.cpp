@@ -20,14 +20,19 @@ std::string value_text(const AttributeValue& value) {
   return fmt::format("{}", std::get<double>(value));
 }
 
-/// A layer's settings as a reader wants them: its channels are in the output's shape, and 0 or 1 of anything but a
-/// kernel is nothing special.
+/// What a layer without the setting does.
+bool is_usual(const std::string& key, const AttributeValue& value) {
+  const auto* whole = std::get_if<int64_t>(&value);
+  if (whole == nullptr) return false;
+  return (*whole == 0 && key == "padding") ||
+         (*whole == 1 && (key == "stride" || key == "dilation" || key == "groups"));
+}
+
+/// A layer's settings as a reader wants them: its channels are in the output's shape.
 std::string settings_text(const Attributes& attributes) {
   std::string text;
   for (const auto& [key, value] : attributes.entries()) {
-    if (key == "channels" || key == "features") continue;
-    const auto* whole = std::get_if<int64_t>(&value);
-    if (whole != nullptr && (*whole == 0 || (*whole == 1 && key != "kernel"))) continue;
+    if (key == "channels" || key == "features" || is_usual(key, value)) continue;
     if (!text.empty()) text += ", ";
     const auto* flag = std::get_if<bool>(&value);
     text +=

@@ -156,7 +156,8 @@ std::vector<std::string> split_list(const std::string& text, char separator) {
 
 std::string radius_text(double radius) {
   const double pixels = radius * 255;
-  if (std::abs(pixels - std::round(pixels)) < 1e-6) return fmt::format("{:.0f}/255", pixels);
+  if (pixels > 0.5 && pixels < 1e6 && std::abs(pixels - std::round(pixels)) < 1e-6)
+    return fmt::format("{:.0f}/255", pixels);
   return fmt::format("{:.4g}", radius);
 }
 

@@ -17,6 +17,7 @@ constexpr const char* kHeads[] = {"arcface", "cosface", "adaface", "combined", "
 constexpr const char* kGradients[] = {"exact", "plain"};
 constexpr const char* kStarts[] = {"embeddings", "random"};
 constexpr const char* kKnown[] = {"error", "leave_out", "allow"};
+constexpr const char* kDistances[] = {"cosine", "chord"};
 constexpr const char* kTests[] = {"both", "tuned", "none"};
 
 void read_head(Section& table, FaceRecipe& face) {
@@ -32,9 +33,11 @@ void read_head(Section& table, FaceRecipe& face) {
   if (face.head == FaceObjective::combined) table.refuse({"margin"}, because);
   if (face.head == FaceObjective::teacher) {
     table.refuse({"margin", "scale", "easy_margin", "gradient", "sample_rate", "centres", "train_centres"}, because);
+    table.read("distance", face.distance, {{"cosine", TeacherDistance::cosine}, {"chord", TeacherDistance::chord}});
     face.train_centres = false;
     return;
   }
+  table.refuse({"distance"}, because);
   if (face.head == FaceObjective::combined) {
     table.read("margins", face.margins);
   } else {
@@ -160,7 +163,11 @@ toml::table face_table(const FaceRecipe& face) {
                     {"keep_clean", face.keep_clean},
                     {"known_people", kKnown[static_cast<size_t>(face.known_people)]},
                     {"test", kTests[static_cast<size_t>(face.test)]}};
-  if (face.head != FaceObjective::teacher) write_head(face, table);
+  if (face.head == FaceObjective::teacher) {
+    table.insert("distance", kDistances[static_cast<size_t>(face.distance)]);
+  } else {
+    write_head(face, table);
+  }
   return table;
 }
 

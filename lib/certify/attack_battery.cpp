@@ -17,6 +17,14 @@ bool in_box(std::span<const float> x) {
   return std::ranges::all_of(x, [](float pixel) { return pixel >= 0 && pixel <= 1; });
 }
 
+int largest_but(std::span<const double> logits, int label) {
+  int best = label == 0 ? 1 : 0;
+  for (int i = 0; i < std::ssize(logits); ++i) {
+    if (i != label && logits[static_cast<size_t>(i)] > logits[static_cast<size_t>(best)]) best = i;
+  }
+  return best;
+}
+
 /// Gives how many are right; those that are not enter the report where they are nearer than what it has.
 int64_t judge_pictures(AttackTarget& target, const Pixels& pictures, std::span<const int> labels,
                        std::span<const int64_t> places, const Pixels& found, int number, BatteryReport& report) {
@@ -34,6 +42,7 @@ int64_t judge_pictures(AttackTarget& target, const Pixels& pictures, std::span<c
     if (!(distance < outcome.distance_l2)) continue;
     outcome.distance_l2 = distance;
     outcome.attack = number;
+    outcome.taken_for = largest_but(z[row], labels[static_cast<size_t>(n)]);
     std::ranges::copy(found[row], report.nearest[n].begin());
   }
   return right;
@@ -52,7 +61,7 @@ class Battery {
       report_.clean_logits.values.insert(report_.clean_logits.values.end(), z.values.begin(), z.values.end());
       for (size_t i = 0; i < places.size(); ++i) {
         const bool right = attack_margin(z[static_cast<int64_t>(i)], labels_[static_cast<size_t>(places[i])]) > 0;
-        report_.outcomes.push_back({right, std::numeric_limits<double>::infinity(), -1});
+        report_.outcomes.push_back({right, std::numeric_limits<double>::infinity()});
       }
     });
   }

@@ -23,7 +23,8 @@ struct AttackOutcome {
   bool right = false;  ///< the clean picture has its class, and no tie; others are not attacked
   /// To the nearest misclassified picture that was found, in double on the pixels as they were run; infinity: none.
   double distance_l2 = 0;
-  int attack = -1;  ///< which of the spec's attacks found it
+  int attack = -1;     ///< which of the spec's attacks found it
+  int taken_for = -1;  ///< the class of the largest logit there but the label's
 };
 
 struct BatteryReport {

@@ -75,18 +75,21 @@ Certificate certify(std::span<const double> logits, const MarginGeometry& geomet
   const auto top = std::ranges::max_element(logits, std::less<double>());
   Certificate certificate{static_cast<int>(top - logits.begin())};
   if (!std::ranges::all_of(logits, [](double z) { return std::isfinite(z); })) return certificate;
-  double radius = std::numeric_limits<double>::infinity(), executed = radius;
+  double radius = std::numeric_limits<double>::infinity(), root2 = radius, executed = radius;
+  const UpperBound any_pair = geometry.network() * UpperBound::proven(outward(std::numbers::sqrt2)) * scale;
   for (size_t j = 0; j < logits.size(); ++j) {
     if (static_cast<int>(j) == certificate.predicted) continue;
     const double margin = *top - logits[j];
     const auto rival = static_cast<int64_t>(j);
     const UpperBound slope = geometry.pair(certificate.predicted, rival) * scale;
     radius = std::min(radius, quotient_down(margin, slope.value()));
+    root2 = std::min(root2, quotient_down(margin, any_pair.value()));
     if (error == nullptr) continue;
     const UpperBound last_pair = geometry.last_pair(certificate.predicted, rival);
     executed = std::min(executed, executed_radius(margin, slope, last_pair, *error));
   }
   certificate.radius_l2 = radius;
+  certificate.root2_radius_l2 = std::min(root2, radius);
   if (error != nullptr) certificate.executed_radius_l2 = std::min({executed, radius, kMostRadius});
   return certificate;
 }

@@ -36,7 +36,10 @@ struct Certificate {
   /// No change of the picture of at most this L2 norm, pixels in [0, 1], changes the prediction, in real arithmetic.
   /// 0 when two classes tie for the largest logit, or a logit is not finite: nothing is certified then.
   double radius_l2 = 0;
-  /// The same for the arithmetic that ran: no picture that close, of numbers that the machine can hold and normalised
+  /// What sqrt(2) times the network's bound alone would certify of it (Tsuzuku et al., NeurIPS 2018): at most
+  /// radius_l2.
+  double root2_radius_l2 = 0;
+  /// radius_l2 for the arithmetic that ran: no picture that close, of numbers that the machine can hold and normalised
   /// as it normalises, is classified otherwise by the machine. At most radius_l2; 0 unless rounding errors were
   /// bounded.
   double executed_radius_l2 = 0;

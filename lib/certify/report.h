@@ -17,6 +17,7 @@ struct CertifiedSample {
   int predicted = 0;
   double radius_l2 = 0;           ///< certified, for the picture with pixels in [0, 1]; 0 for a tie
   double executed_radius_l2 = 0;  ///< the same for the arithmetic that ran, where that was bounded
+  double root2_radius_l2 = 0;     ///< what sqrt(2) times the network's bound alone certifies, in real arithmetic
 };
 
 /// A picture to show: (H, W, C) bytes, grey (1 channel) or red, green, blue (3).
@@ -51,6 +52,7 @@ struct Comparison {
 struct BrokenPicture {
   Thumbnail clean, broken, change;
   double distance_l2 = 0;
+  int taken_for = 0;    ///< the class that the network gives it
   double enlarged = 1;  ///< by how much the change was
 };
 
@@ -78,6 +80,7 @@ struct CertificationSummary {
   double clean_accuracy = 0;  ///< ties count as wrong
   int64_t ties = 0;
   std::vector<std::pair<double, double>> certified;  ///< (radius, share correct with a certificate larger than it)
+  std::vector<double> certified_root2;     ///< shares at the same radii by sqrt(2) times the network's bound alone
   std::vector<double> certified_executed;  ///< shares at the same radii for the arithmetic that ran; empty without it
   double mean_executed_radius = 0;
   double mean_certified_radius = 0;  ///< of all samples, 0 where the prediction is wrong (average certified radius)
@@ -89,15 +92,19 @@ struct CertificationSummary {
 /// The prediction is the label and no tie.
 bool is_correct(const CertifiedSample& sample);
 
+/// The radius that something the machine itself misclassifies can refute: as executed where that was bounded.
+double refutable_l2(const CertificationReport& report, const CertifiedSample& sample);
+
 /// Throws Error on a label or a prediction without a class name, a radius that is negative or not finite, tabled radii
 /// that do not ascend.
 CertificationSummary summarise(const CertificationReport& report);
 
-/// Stable keys: n, clean_accuracy, ties, radii: [{eps, certified_accuracy, certified_accuracy_executed}],
-/// mean_certified_radius, mean_executed_radius (these two kinds null where rounding was not bounded), lipschitz_bound,
-/// network_bound, classes: [{name, n, clean_accuracy, certified_accuracy}], layers: [{name, type, output, parameters,
-/// macs, bound, method}], beside: [{name, from_above, radii: [{eps, accuracy}], settings: {…}}], settings: {…};
-/// with `with_samples` also samples: [{index, name, label, predicted, radius, executed_radius}]. Numbers read back bit
+/// Stable keys: n, clean_accuracy, ties, radii: [{eps, certified_accuracy, certified_accuracy_root2,
+/// certified_accuracy_executed}], mean_certified_radius, mean_executed_radius (these two kinds null where rounding was
+/// not bounded), lipschitz_bound, network_bound, classes: [{name, n, clean_accuracy, certified_accuracy}], layers:
+/// [{name, type, output, parameters, macs, bound, method}], beside: [{name, from_above, radii: [{eps, accuracy}],
+/// settings: {…}}], settings: {…}; with `with_samples` also samples: [{index, name, label, predicted, radius,
+/// root2_radius, executed_radius}]. Numbers read back bit
 /// for bit; what is infinite or NaN is null, bytes that are not UTF-8 become U+FFFD. Throws Error as summarise does,
 /// and on a setting named twice.
 std::string report_json(const CertificationReport& report, bool with_samples);

@@ -40,13 +40,17 @@ std::string tick_label(double value, double step) {
   return fmt::format("{:.{}f}", value, std::max(0, static_cast<int>(-std::floor(std::log10(step) + 1e-9))));
 }
 
-double radius_limit(const CertificationReport& report) {
-  double largest = report.radii.empty() ? 0 : report.radii.back();
-  for (const CertifiedSample& sample : report.samples) largest = std::max(largest, sample.radius_l2);
+double axis_end(double largest) {
   if (!(largest > 1e-12)) return 1;
   largest = std::min(largest, 1e300);
   const double step = nice_step(largest / 20);
   return std::ceil(largest * (1 + 1e-9) / step) * step;
+}
+
+double radius_limit(const CertificationReport& report) {
+  double largest = report.radii.empty() ? 0 : report.radii.back();
+  for (const CertifiedSample& sample : report.samples) largest = std::max(largest, sample.radius_l2);
+  return axis_end(largest);
 }
 
 std::string y_axis(const Plot& plot, const std::vector<double>& values, std::string (*label)(double),

@@ -31,7 +31,10 @@ std::vector<double> ticks(double low, double high, int about);
 /// A tick with as many decimals as the step needs.
 std::string tick_label(double value, double step);
 
-/// The largest radius on the charts' axes: every sample and every tabled radius up to 1e300 lies inside.
+/// The end of an axis of radii that begins at 0 and must hold `largest`, up to 1e300.
+double axis_end(double largest);
+
+/// The largest radius on the charts' axes: every sample and every tabled radius lies inside.
 double radius_limit(const CertificationReport& report);
 
 /// Horizontal rules with labels at the left. `label` formats one value.

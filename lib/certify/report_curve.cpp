@@ -24,15 +24,28 @@ std::vector<double> correct_radii(const CertificationReport& report, double Cert
   return radii;
 }
 
+/// Whatever is certified, and every radius that another method was asked about; what attacks found beyond it leaves the
+/// picture.
+double curve_limit(const CertificationReport& report) {
+  double largest = radius_limit(report);
+  for (const Comparison& other : report.beside) {
+    for (const auto& [radius_l2, share] : other.accuracy) largest = std::max(largest, radius_l2);
+    for (const double radius_l2 : other.samples_l2) {
+      if (!other.from_above) largest = std::max(largest, radius_l2);
+    }
+  }
+  return axis_end(largest);
+}
+
 /// Horizontal to each radius, then down; steps closer than the eye resolves are drawn as one.
 std::string step_path(const Plot& plot, const std::vector<double>& radii, size_t n) {
   const auto height = [&](size_t passed) {
     return plot.y(static_cast<double>(radii.size() - passed) / static_cast<double>(n));
   };
   std::string path = fmt::format("M{:.2f} {:.2f}", plot.x(0), height(0));
-  for (size_t i = 0; i < radii.size();) {
-    const double x = std::min(plot.x(radii[i]), plot.x.to);
-    while (i < radii.size() && (x == plot.x.to || plot.x(radii[i]) < x + kFinest)) ++i;
+  for (size_t i = 0; i < radii.size() && plot.x(radii[i]) < plot.x.to;) {
+    const double x = plot.x(radii[i]);
+    while (i < radii.size() && plot.x(radii[i]) < x + kFinest) ++i;
     path += fmt::format("H{:.2f}V{:.2f}", x, height(i));
   }
   return path + fmt::format("H{:.2f}", plot.x.to);
@@ -86,14 +99,13 @@ std::string beside_marks(const Plot& plot, const CertificationReport& report) {
     if (!other.samples_l2.empty()) {
       std::vector<double> radii;
       for (const double radius : other.samples_l2) {
-        if (radius > 0) radii.push_back(std::min(radius, 2 * plot.x.high));
+        if (radius > 0) radii.push_back(radius);
       }
       std::ranges::sort(radii);
       out += fmt::format("<path class=\"{}\" d=\"{}\"/>\n", other.from_above ? "aboveline" : "otherline",
                          step_path(plot, radii, other.samples_l2.size()));
     }
     for (const auto& [radius_l2, share] : other.accuracy) {
-      if (radius_l2 > plot.x.high) continue;
       const double x = plot.x(radius_l2), y = plot.y(share);
       const std::string shape = other.from_above ? fmt::format("M{:.1f} {:.1f}h10l-5 8z", x - 5, y - 4)
                                                  : fmt::format("M{:.1f} {:.1f}h8v8h-8z", x - 4, y - 4);
@@ -108,7 +120,7 @@ std::string beside_marks(const Plot& plot, const CertificationReport& report) {
 }  // namespace
 
 std::string accuracy_curve(const CertificationReport& report, const CertificationSummary& summary) {
-  const Plot plot = curve_plot(radius_limit(report));
+  const Plot plot = curve_plot(curve_limit(report));
   const std::string path = step_path(plot, correct_radii(report, &CertifiedSample::radius_l2), report.samples.size());
   std::string body = fmt::format("<path class=\"area\" d=\"{}V{:.1f}H{:.1f}Z\"/>\n", path, plot.y.from, plot.x.from);
   body += y_axis(

@@ -75,11 +75,13 @@ std::string tightness_section(const CertificationReport& report) {
     if (other.from_above) out += tightness_scatter(report, other);
   }
   if (out.empty()) return out;
+  const std::string which = report.executed
+                                ? " The radius is that for the arithmetic as executed, in which attacks run."
+                                : " The radius is that for real arithmetic.";
   return "<h2>Certified radius against the smallest attack found</h2>\n" + out +
-         "<p class=\"caption\">A point a picture that is classified correctly and that an attack broke. The line is "
-         "where "
-         "both are equal: a point below it would be a broken certificate; the distance above it is what proof and "
-         "search leave open. Pictures for which nothing was found are not drawn.</p>\n";
+         "<p class=\"caption\">A point a picture that is classified correctly and that an attack broke." + which +
+         " The line is where both are equal: a point below it would be a broken certificate; the distance above it is "
+         "what proof and search leave open. Pictures for which nothing was found are not drawn.</p>\n";
 }
 
 std::string broken_section(const CertificationReport& report) {
@@ -92,12 +94,15 @@ std::string broken_section(const CertificationReport& report) {
     GSNET_CHECK(at < report.samples.size(), fmt::format("[report] a picture belongs to sample {}", one.clean.sample));
     const CertifiedSample& sample = report.samples[at];
     const std::string name = escaped(report.class_names[static_cast<size_t>(sample.label)]);
+    GSNET_CHECK(one.taken_for >= 0 && static_cast<size_t>(one.taken_for) < report.class_names.size(),
+                fmt::format("[report] a broken picture is taken for class {}", one.taken_for));
+    const std::string other = escaped(report.class_names[static_cast<size_t>(one.taken_for)]);
     out += fmt::format(
-        "<li title=\"{}\"><div>{}{}{}</div><span class=\"name\">{}</span><span class=\"radius\">changed by {}, "
-        "certified "
-        "to {}; the change times {:.3g}</span></li>\n",
-        escaped(sample.name), image(one.clean, name), image(one.broken, name + ", broken"),
-        image(one.change, "the change"), name, decimal(one.distance_l2), rounded_down(sample.radius_l2), one.enlarged);
+        "<li title=\"{}\"><div>{}{}{}</div><span class=\"name\">{}, taken for {}</span><span class=\"radius\">changed "
+        "by {}, certified to {}{}; the change times {:.3g}</span></li>\n",
+        escaped(sample.name), image(one.clean, name), image(one.broken, "taken for " + other),
+        image(one.change, "the change"), name, other, decimal(one.distance_l2),
+        rounded_down(refutable_l2(report, sample)), report.executed ? " as executed" : "", one.enlarged);
   }
   return out + "</ul>\n";
 }

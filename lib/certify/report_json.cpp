@@ -20,6 +20,7 @@ Json radii_json(const CertificationSummary& summary) {
     const bool executed = !summary.certified_executed.empty();
     rows.push_back({{"eps", number(radius)},
                     {"certified_accuracy", number(accuracy)},
+                    {"certified_accuracy_root2", number(summary.certified_root2[i])},
                     {"certified_accuracy_executed", executed ? number(summary.certified_executed[i]) : nullptr}});
   }
   return rows;
@@ -83,6 +84,7 @@ Json samples_json(const CertificationReport& report) {
                     {"label", sample.label},
                     {"predicted", sample.predicted},
                     {"radius", number(sample.radius_l2)},
+                    {"root2_radius", number(sample.root2_radius_l2)},
                     {"executed_radius", report.executed ? number(sample.executed_radius_l2) : nullptr}});
   }
   return rows;

@@ -19,7 +19,7 @@ std::vector<Point> broken_points(const CertificationReport& report, const Compar
   for (size_t i = 0; i < attacks.samples_l2.size(); ++i) {
     const double found = attacks.samples_l2[i];
     if (is_correct(report.samples[i]) && found > 0 && std::isfinite(found))
-      points.push_back({report.samples[i].radius_l2, found});
+      points.push_back({refutable_l2(report, report.samples[i]), found});
   }
   return points;
 }

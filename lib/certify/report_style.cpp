@@ -68,7 +68,7 @@ thead .scale { vertical-align: bottom; } .scale span { float: left; width: 33.33
 .bar .certified { top: .2rem; bottom: .2rem; }
 .bar, .bar i { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .layers th[scope], .layers td { max-width: 16rem; }
-.layers td:nth-child(3) { white-space: nowrap; }
+.layers td:nth-child(4) { white-space: nowrap; }
 .total th, .total td { border-top: 1px solid var(--muted); font-weight: 600; }
 .total td:last-child { font-weight: 400; color: var(--muted); }
 .settings th[scope] { width: 30%; color: var(--muted); } .settings td { overflow-wrap: anywhere; }

@@ -38,6 +38,7 @@ void check_radii(const std::vector<double>& radii) {
 struct Counts {
   explicit Counts(const CertificationReport& report)
       : at_radius(report.radii.size()),
+        root2_at_radius(report.radii.size()),
         executed_at_radius(report.radii.size()),
         in_class(report.class_names.size()),
         class_correct(report.class_names.size()),
@@ -54,6 +55,7 @@ struct Counts {
     executed_sum += sample.executed_radius_l2;
     for (size_t i = 0; i < radii.size(); ++i) {
       at_radius[i] += sample.radius_l2 > radii[i];
+      root2_at_radius[i] += sample.root2_radius_l2 > radii[i];
       executed_at_radius[i] += sample.executed_radius_l2 > radii[i];
     }
     class_certified[label] += radii.empty() || sample.radius_l2 > radii.front();
@@ -61,12 +63,16 @@ struct Counts {
 
   int64_t correct = 0, ties = 0;
   double radius_sum = 0, executed_sum = 0;
-  std::vector<int64_t> at_radius, executed_at_radius, in_class, class_correct, class_certified;
+  std::vector<int64_t> at_radius, root2_at_radius, executed_at_radius, in_class, class_correct, class_certified;
 };
 
 }  // namespace
 
 bool is_correct(const CertifiedSample& sample) { return sample.predicted == sample.label && sample.radius_l2 > 0; }
+
+double refutable_l2(const CertificationReport& report, const CertifiedSample& sample) {
+  return report.executed ? sample.executed_radius_l2 : sample.radius_l2;
+}
 
 CertificationSummary summarise(const CertificationReport& report) {
   check_radii(report.radii);
@@ -83,6 +89,7 @@ CertificationSummary summarise(const CertificationReport& report) {
   summary.mean_certified_radius = counts.radius_sum / static_cast<double>(summary.n);
   for (size_t i = 0; i < report.radii.size(); ++i) {
     summary.certified.emplace_back(report.radii[i], share(counts.at_radius[i], summary.n));
+    summary.certified_root2.push_back(share(counts.root2_at_radius[i], summary.n));
     if (report.executed) summary.certified_executed.push_back(share(counts.executed_at_radius[i], summary.n));
   }
   if (report.executed) summary.mean_executed_radius = counts.executed_sum / static_cast<double>(summary.n);

@@ -54,15 +54,16 @@ std::string class_table(const CertificationReport& report, const CertificationSu
 
 std::string radius_table(const CertificationReport& report, const CertificationSummary& summary) {
   std::map<double, std::vector<std::string>> rows;
-  const size_t columns = 1 + (report.executed ? 1 : 0) + report.beside.size();
+  const size_t columns = 2 + (report.executed ? 1 : 0) + report.beside.size();
   const auto put = [&](double radius_l2, size_t column, double share) {
     rows.try_emplace(radius_l2, columns).first->second[column] = percent(share);
   };
   for (size_t i = 0; i < summary.certified.size(); ++i) {
     put(summary.certified[i].first, 0, summary.certified[i].second);
-    if (report.executed) put(summary.certified[i].first, 1, summary.certified_executed[i]);
+    put(summary.certified[i].first, 1, summary.certified_root2[i]);
+    if (report.executed) put(summary.certified[i].first, 2, summary.certified_executed[i]);
   }
-  std::string head = "<th>radius</th><th class=\"n\">certified</th>";
+  std::string head = "<th>radius</th><th class=\"n\">certified</th><th class=\"n\">by √2 L alone</th>";
   if (report.executed) head += "<th class=\"n\">as executed</th>";
   for (size_t i = 0; i < report.beside.size(); ++i) {
     const Comparison& other = report.beside[i];

@@ -15,7 +15,7 @@ constexpr const char* kThinSpace = "\u202f";
 
 bool is_step_of_255(double radius_l2) {
   const double steps = radius_l2 * 255;
-  return steps < 1e6 && std::abs(steps - std::round(steps)) <= 1e-6;
+  return steps > 0.5 && steps < 1e6 && std::abs(steps - std::round(steps)) <= 1e-6;
 }
 
 /// Fixed point where it stays readable, else a power of ten.

@@ -314,6 +314,8 @@ TEST_CASE("a tuning that cannot be is refused in one line", "[apps][adapt][faces
   CHECK_THAT(says({"face.head=combined", "face.margin=0.5"}), Contains("'face.margin' has no meaning"));
   CHECK_THAT(says({"face.momentum=0.5"}), Contains("'face.momentum' has no meaning"));
   CHECK_THAT(says({"face.head=teacher", "face.scale=8"}), Contains("'face.scale' has no meaning"));
+  CHECK_THAT(says({"face.distance=chord"}), Contains("'face.distance' has no meaning with head = \"arcface\""));
+  CHECK_THAT(says({"face.head=teacher", "face.distance=euclid"}), Contains("face.distance") && Contains("chord"));
   CHECK_THAT(says({"face.head=teacher", "adapter.head_epochs=1"}), Contains("head_epochs"));
   CHECK_THAT(says({"face.head=combined", "face.margins=[1,2]"}), Contains("three numbers"));
   CHECK_THAT(says({"face.head=combined", "face.margins=[0.5,0,0]"}), Contains("factor of the angle"));
@@ -346,7 +348,7 @@ TEST_CASE("a recipe's face table is written out and read back", "[apps][recipe][
        {Arguments{"face.head=arcface"}, Arguments{"face.head=cosface", "face.margin=0", "face.gradient=plain"},
         Arguments{"face.head=adaface", "face.momentum=0.5", "face.known_people=leave_out"},
         Arguments{"face.head=combined", "face.margins=[1,0.3,0.2]", "face.centres=random", "face.test=tuned"},
-        Arguments{"face.head=teacher", "face.keep_clean=0.1"}}) {
+        Arguments{"face.head=teacher", "face.keep_clean=0.1", "face.distance=chord"}}) {
     Arguments all = {"face.pairs=p.txt", "adapter.kind=lora", "data.corruption=\"distant:3,clean\""};
     all.insert(all.end(), settings.begin(), settings.end());
     const Recipe recipe = read_recipe("", all);
@@ -356,6 +358,7 @@ TEST_CASE("a recipe's face table is written out and read back", "[apps][recipe][
     Recipe again = read_recipe(scratch.write("again.toml", text), {});
     CHECK(recipe_text(again) == text);
     CHECK(head_spec(*again.face, 7) == head_spec(*recipe.face, 7));
+    CHECK(again.face->distance == recipe.face->distance);
   }
   CHECK(head_spec(*read_recipe("", {"face.pairs=p", "face.head=cosface"}).face, 0).cosine == 0.4);
   CHECK(head_spec(*read_recipe("", {"face.pairs=p", "face.head=cosface", "face.margin=0"}).face, 0).cosine == 0);

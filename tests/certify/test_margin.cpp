@@ -31,6 +31,9 @@ TEST_CASE("a linear classifier's certificate is its distance to the nearest boun
   const double expected = std::min(1 / std::sqrt(2.0), 7 / std::sqrt(13.0)) * 0.25;
   CHECK(certificate.radius_l2 <= expected);
   CHECK(certificate.radius_l2 == Approx(expected).epsilon(1e-9));
+  const double by_norm = 0.25 / std::sqrt(2 * 11.0);  // the largest singular value is sqrt(11)
+  CHECK(certificate.root2_radius_l2 <= by_norm);
+  CHECK(certificate.root2_radius_l2 == Approx(by_norm).epsilon(5e-3));
 }
 
 TEST_CASE("ties and logits that are not finite certify nothing", "[certify]") {

@@ -1,5 +1,7 @@
 #include "certify/report.h"
 
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
@@ -83,23 +85,51 @@ TEST_CASE("A summary refuses what cannot be", "[certify][report]") {
 TEST_CASE("Executed radii and other methods' figures stand beside the certificates", "[certify][report]") {
   CertificationReport report = hand_made();
   report.executed = true;
-  for (CertifiedSample& sample : report.samples) sample.executed_radius_l2 = sample.radius_l2 / 2;
+  for (CertifiedSample& sample : report.samples) {
+    sample.executed_radius_l2 = sample.radius_l2 / 2;
+    sample.root2_radius_l2 = sample.radius_l2 / 4;
+  }
   report.beside = {{"under <attack>", true, {{report.radii[0], 0.625}}, {}, {{"steps", "7"}}}};
   const CertificationSummary summary = summarise(report);
   REQUIRE(summary.certified_executed.size() == report.radii.size());
   for (size_t i = 0; i < report.radii.size(); ++i) CHECK(summary.certified_executed[i] <= summary.certified[i].second);
   CHECK(summary.mean_executed_radius == Approx(summary.mean_certified_radius / 2));
+  CHECK(summary.certified_root2 == std::vector<double>{0, 0});  // 0.125 at most
   const nlohmann::ordered_json json = nlohmann::ordered_json::parse(report_json(report, true));
   CHECK(json["beside"][0]["radii"][0]["accuracy"] == 0.625);
   CHECK(json["beside"][0]["settings"]["steps"] == "7");
   CHECK(json["radii"][0]["certified_accuracy_executed"].is_number());
+  CHECK(json["radii"][0]["certified_accuracy_root2"] == 0);
+  CHECK(json["samples"][0]["root2_radius"] == 0.125);
   const std::string page = report_html(report);
   CHECK_THAT(page, Catch::Contains("at most: under &lt;attack&gt;") && Catch::Contains("62.5"));
   CHECK_THAT(page, Catch::Contains("as executed") && !Catch::Contains("class=\"point\""));
   for (const CertifiedSample& sample : report.samples) report.beside[0].samples_l2.push_back(2 * sample.radius_l2);
-  CHECK_THAT(report_html(report), Catch::Contains("class=\"point\""));
+  // Each was broken at four times its executed radius: the steepest ends in the corner of 1 and 4.
+  CHECK_THAT(report_html(report),
+             Catch::Contains("class=\"point\"") && Catch::Contains("is that for the arithmetic as"));
+  const report::Plot plot = {{0, 1.03 * 0.25, 66, 704}, {0, 1.03 * 1.0, 334, 12}, 720, 390};
+  CHECK_THAT(gsnet::report::tightness_scatter(report, report.beside[0]),
+             Catch::Contains(fmt::format("cx=\"{:.1f}\" cy=\"{:.1f}\"", plot.x(0.25), plot.y(1.0))));
   report.beside[0].samples_l2.pop_back();
   CHECK_THROWS_AS(report_html(report), Error);
+}
+
+TEST_CASE("What others found beyond the certificates leaves the curve's picture and does not fall at its edge",
+          "[certify][report]") {
+  CertificationReport report = hand_made();
+  const auto line = [&](const char* style) {
+    const std::string page = report_html(report), begin = fmt::format("<path class=\"{}\" d=\"", style);
+    const size_t at = page.find(begin);
+    REQUIRE(at != std::string::npos);
+    return page.substr(at + begin.size(), page.find('"', at + begin.size()) - at - begin.size());
+  };
+  report.beside = {{"under attack", true, {{kEps, 0.6}}, {9, 7, 0, 0, 8}, {}}};
+  CHECK(line("aboveline") == "M66.00 154.00H704.00");  // three of five, whatever is drawn
+  report.beside = {{"smoothing", false, {{3, 0.4}}, {3.5, 3.5, 0, 0, 0.1}, {}}};
+  CHECK_THAT(line("otherline"), Catch::EndsWith("V334.00H704.00"));
+  CHECK_THAT(line("curve"), Catch::EndsWith("V334.00H704.00"));
+  CHECK(occurrences(report_html(report), "<path class=\"other\"") == 1);
 }
 
 TEST_CASE("The page is UTF-8 whatever the names are", "[certify][report]") {
@@ -115,12 +145,13 @@ TEST_CASE("The JSON has stable keys and full precision", "[certify][report]") {
   CHECK(keys(json) == std::vector<std::string>{"n", "clean_accuracy", "ties", "radii", "mean_certified_radius",
                                                "mean_executed_radius", "lipschitz_bound", "network_bound", "classes",
                                                "layers", "beside", "settings", "samples"});
-  CHECK(keys(json["radii"][0]) == std::vector<std::string>{"eps", "certified_accuracy", "certified_accuracy_executed"});
+  CHECK(keys(json["radii"][0]) == std::vector<std::string>{"eps", "certified_accuracy", "certified_accuracy_root2",
+                                                           "certified_accuracy_executed"});
   CHECK(keys(json["classes"][0]) == std::vector<std::string>{"name", "n", "clean_accuracy", "certified_accuracy"});
   CHECK(keys(json["layers"][0]) ==
         std::vector<std::string>{"name", "type", "settings", "output", "parameters", "macs", "bound", "method"});
   CHECK(keys(json["samples"][0]) ==
-        std::vector<std::string>{"index", "name", "label", "predicted", "radius", "executed_radius"});
+        std::vector<std::string>{"index", "name", "label", "predicted", "radius", "root2_radius", "executed_radius"});
   CHECK(json["radii"][0]["eps"].get<double>() == kEps);
   CHECK(json["lipschitz_bound"].get<double>() == 1.0 / 3);
   CHECK(json["network_bound"].is_null());
