@@ -14,6 +14,7 @@
 #include "apps/options.h"
 #include "apps/outputs.h"
 #include "core/error.h"
+#include "data/digest.h"
 #include "io/safetensors.h"
 
 namespace gsnet::apps {
@@ -141,6 +142,8 @@ BrokenPicture broken_picture(Thumbnail clean, const std::vector<float>& broken, 
 }
 
 }  // namespace
+
+std::string model_digest(const std::string& file) { return data::digest_of(file, "sha256:"); }
 
 std::vector<Comparison> read_comparisons(const std::string& files, const CertificationReport& report) {
   std::vector<Comparison> all;

@@ -9,6 +9,11 @@
 
 namespace gsnet::apps {
 
+/// The setting by which runs about one network know each other.
+inline constexpr const char* kModelDigest = "model digest";
+/// "sha256:…" of a model file.
+std::string model_digest(const std::string& file);
+
 /// Reads the JSON files that `gsnet attack` and `gsnet smooth` wrote, separated by commas. Throws Error naming a file
 /// that is neither, that is about another model, other data or other pictures than the report, or that tells of
 /// certificates broken.

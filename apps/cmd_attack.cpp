@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "apps/attack_report.h"
+#include "apps/beside.h"
 #include "apps/command.h"
 #include "apps/console.h"
 #include "apps/data_source.h"

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "apps/beside.h"
 #include "apps/command.h"
 #include "apps/console.h"
 #include "apps/data_source.h"

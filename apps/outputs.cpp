@@ -11,14 +11,11 @@
 
 #include "apps/command.h"
 #include "core/error.h"
-#include "data/digest.h"
 #include "io/file.h"
 #include "io/model_file.h"
 #include "io/onnx_export.h"
 
 namespace gsnet::apps {
-
-std::string model_digest(const std::string& file) { return data::digest_of(file, "sha256:"); }
 
 bool same_file(const std::string& a, const std::string& b) {
   std::error_code code;

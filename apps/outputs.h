@@ -10,11 +10,6 @@
 
 namespace gsnet::apps {
 
-/// The setting that tells the networks of two runs apart.
-inline constexpr const char* kModelDigest = "model digest";
-/// "sha256:…" of a model file.
-std::string model_digest(const std::string& file);
-
 /// Two names of one file or folder, there or not.
 bool same_file(const std::string& a, const std::string& b);
 

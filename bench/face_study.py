@@ -52,39 +52,37 @@ def people_of_folds(pairs, folds):
     return names
 
 
-def write_people(arguments):
-    """The people to train on, one a line: those of the archive whom no pair of folds 5-10 shows."""
-    known = people_of_folds(arguments.pairs, range(5, 11))
-    pictures = collections.Counter()
-    with tarfile.open(arguments.images) as archive:
-        for member in archive:
-            parts = pathlib.PurePosixPath(member.name).parts
-            if member.isfile() and len(parts) >= 2:
-                pictures[parts[-2]] += 1
-    people = sorted(set(pictures) - known)
-    path = arguments.out / "people.txt"
-    path.write_text("".join(name + "\n" for name in people), encoding="utf-8")
-    print(f"trained on {sum(pictures[name] for name in people)} pictures of {len(people)} people, "
-          f"{sum(pictures[name] > 1 for name in people)} of them with more than one")
-    return path
-
-
-def write_validation_pairs(arguments):
-    """More pairs of the people of the validation folds, `path path 1` for one person, `path path 0` for two."""
-    people = people_of_folds(arguments.pairs, {5, 6})
+def pictures_of_people(arguments):
+    """Paths in the archive by the name of their folder."""
     pictures = collections.defaultdict(list)
     with tarfile.open(arguments.images) as archive:
         for member in archive:
             parts = pathlib.PurePosixPath(member.name).parts
-            if member.isfile() and len(parts) >= 2 and parts[-2] in people:
+            if member.isfile() and len(parts) >= 2:
                 pictures[parts[-2]].append("/".join(parts[-2:]))
+    return pictures
+
+
+def write_people(arguments, pictures):
+    """The people to train on, one a line: those of the archive whom no pair of folds 5-10 shows."""
+    people = sorted(set(pictures) - people_of_folds(arguments.pairs, range(5, 11)))
+    path = arguments.out / "people.txt"
+    path.write_text("".join(name + "\n" for name in people), encoding="utf-8")
+    print(f"trained on {sum(len(pictures[name]) for name in people)} pictures of {len(people)} people, "
+          f"{sum(len(pictures[name]) > 1 for name in people)} of them with more than one")
+    return path
+
+
+def write_validation_pairs(arguments, pictures):
+    """More pairs of the people of the validation folds, `path path 1` for one person, `path path 0` for two."""
+    people = sorted(people_of_folds(arguments.pairs, {5, 6}) & set(pictures))
     draw = random.Random(1)
     one = []
-    for name in sorted(pictures):
+    for name in people:
         pairs = list(itertools.combinations(sorted(pictures[name]), 2))
         draw.shuffle(pairs)
         one += pairs[:25]
-    every = [(name, path) for name in sorted(pictures) for path in sorted(pictures[name])]
+    every = [(name, path) for name in people for path in sorted(pictures[name])]
     two = set()
     while len(two) < 3 * len(one):
         (a, path_a), (b, path_b) = draw.sample(every, 2)
@@ -123,33 +121,25 @@ def trained(arguments, people, method, rate, seed, final):
     return folder, json.loads(result.read_text(encoding="utf-8"))
 
 
-def lost(arguments, folder, result):
-    """Clean accuracy on the validation people that the epoch kept has lost."""
-    if arguments.more_pairs:
-        before = validated(arguments, arguments.model, arguments.out / "base_validation.json")
-        return before - validated(arguments, merged(arguments, folder), folder / "validation.json")
-    epochs = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    kept = max(epochs, key=lambda epoch: epoch["validation_tar"])
-    return result["validation_base_clean_accuracy"] - kept["validation_clean_accuracy"]
-
-
-def validated(arguments, model, path):
-    """Clean accuracy of a network on the additional validation pairs."""
+def judged(arguments, model, path, options):
+    """What `gsnet verify` says of a network, by condition."""
     if not path.exists():
-        command_output([arguments.gsnet, "verify", model, "--pairs", arguments.more_pairs, "--images", arguments.images,
-                        "--far", FAR, "--json", path, "--threads", arguments.threads])
-    return json.loads(path.read_text(encoding="utf-8"))["conditions"][0]["accuracy"]
+        command_output([arguments.gsnet, "verify", model, "--images", arguments.images, "--far", FAR, "--json", path,
+                        "--threads", arguments.threads] + options)
+    return {one["name"]: one for one in json.loads(path.read_text(encoding="utf-8"))["conditions"]}
+
+
+def clean_accuracy(arguments, model, path):
+    """On the validation pairs that the study drew."""
+    return judged(arguments, model, path, ["--pairs", arguments.validation_pairs])["clean"]["accuracy"]
 
 
 def verified(arguments, model, path):
     """What a network reaches on the test folds, by condition."""
-    if not path.exists():
-        command = [arguments.gsnet, "verify", model, "--pairs", arguments.pairs, "--images", arguments.images,
-                   "--folds", TEST, "--far", FAR, "--json", path, "--threads", arguments.threads]
-        for shift in SHIFTS:
-            command += ["--corrupt", shift]
-        command_output(command)
-    conditions = {one["name"]: one for one in json.loads(path.read_text(encoding="utf-8"))["conditions"]}
+    options = ["--pairs", arguments.pairs, "--folds", TEST]
+    for shift in SHIFTS:
+        options += ["--corrupt", shift]
+    conditions = judged(arguments, model, path, options)
     return {"tar": {name: {FAR: one["rates"][0]["tar"]} for name, one in conditions.items()},
             "accuracy": {name: one["accuracy"] for name, one in conditions.items()}}
 
@@ -164,22 +154,29 @@ def merged(arguments, folder):
     return model
 
 
-def first_seed(arguments, folder):
-    """The run that chose the rate, on the test folds."""
-    return verified(arguments, merged(arguments, folder), folder / "test.json")
+def lost(arguments, folder, result):
+    """Clean accuracy on the validation people that the epoch kept has lost."""
+    if arguments.validation_pairs:
+        before = clean_accuracy(arguments, arguments.model, arguments.out / "base_validation.json")
+        return before - clean_accuracy(arguments, merged(arguments, folder), folder / "validation.json")
+    epochs = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    kept = max(epochs, key=lambda epoch: epoch["validation_tar"])
+    return result["validation_base_clean_accuracy"] - kept["validation_clean_accuracy"]
 
 
 def tuned(arguments, people, method, rates):
     """The rate chosen of these, and the results of all seeds at it."""
-    tried = {rate: trained(arguments, people, method, rate, 1, False) for rate in rates}
-    rate = chosen_rate({rate: result | {"lost": lost(arguments, folder, result)} for rate, (folder, result) in tried.items()},
-                       arguments.most_lost)
-    for one, (folder, result) in tried.items():
-        print(f"{method} at {one:g}: TAR {100 * result['validation']:.2f}, clean accuracy lost "
-              f"{100 * lost(arguments, folder, result):.2f}{', chosen' if one == rate else ''}", file=sys.stderr)
-    folder, result = tried[rate]
-    return rate, [result | first_seed(arguments, folder)] + [
-        trained(arguments, people, method, rate, seed, True)[1] for seed in range(2, arguments.seeds + 1)]
+    folders, tried = {}, {}
+    for rate in rates:
+        folders[rate], result = trained(arguments, people, method, rate, 1, False)
+        tried[rate] = result | {"lost": lost(arguments, folders[rate], result)}
+    chosen = chosen_rate(tried, arguments.most_lost)
+    for rate, result in tried.items():
+        print(f"{method} at {rate:g}: TAR {100 * result['validation']:.2f}, clean accuracy lost "
+              f"{100 * result['lost']:.2f}{', chosen' if rate == chosen else ''}", file=sys.stderr)
+    first = tried[chosen] | verified(arguments, merged(arguments, folders[chosen]), folders[chosen] / "test.json")
+    return chosen, [first] + [trained(arguments, people, method, chosen, seed, True)[1]
+                              for seed in range(2, arguments.seeds + 1)]
 
 
 def chosen_rate(tried, most_lost):
@@ -234,8 +231,9 @@ def main():
     parser.add_argument("--set", action="append", default=[], help="a setting more for every run: run.epochs=1")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    people = write_people(arguments)
-    arguments.more_pairs = write_validation_pairs(arguments) if arguments.more_pairs else None
+    pictures = pictures_of_people(arguments)
+    people = write_people(arguments, pictures)
+    arguments.validation_pairs = write_validation_pairs(arguments, pictures) if arguments.more_pairs else None
     names = SHIFTS + ["clean"]
     header = (["method", "rate"] + [f"TAR@{FAR}, {name}" for name in names] + [f"accuracy, {name}" for name in names] +
               ["free numbers", "file, kB", "s a step", "MB of a step, beyond weights and moments"])

@@ -17,14 +17,6 @@ bool in_box(std::span<const float> x) {
   return std::ranges::all_of(x, [](float pixel) { return pixel >= 0 && pixel <= 1; });
 }
 
-int largest_but(std::span<const double> logits, int label) {
-  int best = label == 0 ? 1 : 0;
-  for (int i = 0; i < std::ssize(logits); ++i) {
-    if (i != label && logits[static_cast<size_t>(i)] > logits[static_cast<size_t>(best)]) best = i;
-  }
-  return best;
-}
-
 /// Gives how many are right; those that are not enter the report where they are nearer than what it has.
 int64_t judge_pictures(AttackTarget& target, const Pixels& pictures, std::span<const int> labels,
                        std::span<const int64_t> places, const Pixels& found, int number, BatteryReport& report) {
@@ -42,7 +34,7 @@ int64_t judge_pictures(AttackTarget& target, const Pixels& pictures, std::span<c
     if (!(distance < outcome.distance_l2)) continue;
     outcome.distance_l2 = distance;
     outcome.attack = number;
-    outcome.taken_for = largest_but(z[row], labels[static_cast<size_t>(n)]);
+    outcome.taken_for = likeliest_rivals(z[row], labels[static_cast<size_t>(n)], 1)[0];
     std::ranges::copy(found[row], report.nearest[n].begin());
   }
   return right;

@@ -27,14 +27,15 @@ std::vector<double> correct_radii(const CertificationReport& report, double Cert
 /// Whatever is certified, and every radius that another method was asked about; what attacks found beyond it leaves the
 /// picture.
 double curve_limit(const CertificationReport& report) {
-  double largest = radius_limit(report);
+  const double certified = radius_limit(report);
+  double largest = certified;
   for (const Comparison& other : report.beside) {
     for (const auto& [radius_l2, share] : other.accuracy) largest = std::max(largest, radius_l2);
     for (const double radius_l2 : other.samples_l2) {
       if (!other.from_above) largest = std::max(largest, radius_l2);
     }
   }
-  return axis_end(largest);
+  return largest > certified ? axis_end(largest) : certified;
 }
 
 /// Horizontal to each radius, then down; steps closer than the eye resolves are drawn as one.

@@ -105,7 +105,7 @@ TEST_CASE("Executed radii and other methods' figures stand beside the certificat
   CHECK_THAT(page, Catch::Contains("at most: under &lt;attack&gt;") && Catch::Contains("62.5"));
   CHECK_THAT(page, Catch::Contains("as executed") && !Catch::Contains("class=\"point\""));
   for (const CertifiedSample& sample : report.samples) report.beside[0].samples_l2.push_back(2 * sample.radius_l2);
-  // Each was broken at four times its executed radius: the steepest ends in the corner of 1 and 4.
+  // The first picture: certified to 0.25 as executed, broken at 1.
   CHECK_THAT(report_html(report),
              Catch::Contains("class=\"point\"") && Catch::Contains("is that for the arithmetic as"));
   const report::Plot plot = {{0, 1.03 * 0.25, 66, 704}, {0, 1.03 * 1.0, 334, 12}, 720, 390};
@@ -128,6 +128,11 @@ TEST_CASE("What others found beyond the certificates leaves the curve's picture 
   CHECK(line("aboveline") == "M66.00 154.00H704.00");  // three of five, whatever is drawn
   report.beside = {{"smoothing", false, {{3, 0.4}}, {3.5, 3.5, 0, 0, 0.1}, {}}};
   CHECK_THAT(line("otherline"), Catch::EndsWith("V334.00H704.00"));
+  CHECK(report_html(report).find(">3.5</text>") != std::string::npos);  // the axis holds the farthest
+  report.beside.clear();
+  const report::Scale alone = {0, report::radius_limit(report), 66, 704};
+  CHECK_THAT(line("curve"), Catch::Contains(fmt::format("H{:.2f}V", alone(0.5))));  // and is no longer than it must be
+  report.beside = {{"smoothing", false, {{3, 0.4}}, {3.5, 3.5, 0, 0, 0.1}, {}}};
   CHECK_THAT(line("curve"), Catch::EndsWith("V334.00H704.00"));
   CHECK(occurrences(report_html(report), "<path class=\"other\"") == 1);
 }
