@@ -6,4 +6,4 @@ scripts/setup.sh tests
 preset=${1:-dev}
 cmake --preset "$preset" >/dev/null
 cmake --build --preset "$preset"
-ctest --preset "$preset" --timeout 600
+ctest --preset "$preset" --parallel "$(nproc)" --timeout 600

@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <Eigen/Dense>
+#include <Eigen/LU>
 #include <algorithm>
 #include <cmath>
 
 #include "adapters/rotation_link.h"
 #include "core/error.h"
+#include "core/svd.h"
 
 namespace gsnet {
 namespace {
@@ -114,14 +115,19 @@ ConvertedLayer as_low_rank(AdapterLink& link, const Tensor& base, Backend& machi
   double whole = 0, left = 0;
   for (int64_t group = 0; group < g; ++group) {
     const int64_t begin = group * rows * columns;
-    const Matrix change =
+    Tensor change = Tensor::empty({rows, columns}, DType::f64);
+    Map(change.data<double>(), rows, columns) =
         Map(adapted.data<double>() + begin, rows, columns) - Map(w.data<double>() + begin, rows, columns);
-    const Eigen::BDCSVD<Eigen::MatrixXd> svd(change, Eigen::ComputeThinU | Eigen::ComputeThinV);
-    const Eigen::VectorXd root = svd.singularValues().head(r).cwiseSqrt();
-    Map(b.data<double>() + group * rows * r, rows, r) = svd.matrixU().leftCols(r) * root.asDiagonal();
-    Map(a.data<double>() + group * r * columns, r, columns) = root.asDiagonal() * svd.matrixV().leftCols(r).transpose();
-    whole += svd.singularValues().squaredNorm();
-    left += svd.singularValues().tail(svd.singularValues().size() - r).squaredNorm();
+    const Svd svd = thin_svd(change);
+    const int64_t k = svd.s.numel();
+    const Eigen::Map<const Eigen::VectorXd> values(svd.s.data<double>(), k);
+    const Eigen::VectorXd root = values.head(r).cwiseSqrt();
+    Map(b.data<double>() + group * rows * r, rows, r) =
+        Map(svd.u.data<double>(), rows, k).leftCols(r) * root.asDiagonal();
+    Map(a.data<double>() + group * r * columns, r, columns) =
+        root.asDiagonal() * Map(svd.vt.data<double>(), k, columns).topRows(r);
+    whole += values.squaredNorm();
+    left += values.tail(k - r).squaredNorm();
   }
   ConvertedLayer made;
   made.adapter = {at.layer, {}};

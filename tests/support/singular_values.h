@@ -1,4 +1,4 @@
-// Singular values of a dense matrix, compiled once: Eigen's decomposition takes the compiler a minute under sanitizers.
+// Singular values of a dense matrix of Eigen's (core/svd.h).
 #pragma once
 
 #include <Eigen/Core>
