@@ -146,6 +146,8 @@ void add_options(Options& options) {
       .value("corruptions", "common corruptions besides: all, or a list such as jpeg,occlusion:5,distant:3+jpeg:2",
              "none")
       .value("arithmetic", "both, or real: rounding errors are not bounded, and may break what is proven", "both")
+      .value("search",
+             "fast, or executed: steps in the arithmetic of evaluation, which finds what rounding alone breaks", "fast")
       .value("steps", "gradient steps a run", "100")
       .value("restarts", "runs of pgd a picture", "10")
       .value("targets", "rival classes that apgd-t and fab-t try", "9")
@@ -155,6 +157,13 @@ void add_options(Options& options) {
       .value("json", "file for the figures as JSON; - for standard output")
       .value("save", "safetensors file for the pictures that were found")
       .machine();
+}
+
+AttackPasses attack_passes(const Options& options) {
+  const std::string name = options.text("search");
+  if (name == "fast") return AttackPasses::fast;
+  if (name == "executed") return AttackPasses::executed;
+  throw UsageError(fmt::format("--search {}: there are fast and executed", name));
 }
 
 BatterySpec battery_spec(const Options& options) {
@@ -182,6 +191,7 @@ int attack_command(const std::vector<std::string>& arguments) {
   AttackReport report;
   report.executed = bounds_rounding(options);
   report.spec = battery_spec(options);
+  const AttackPasses passes = attack_passes(options);
   const auto corruptions = parse_corruptions(options.text("corruptions"),
                                              static_cast<uint64_t>(options.integer("seed", 0, int64_t{1} << 62)));
   const int64_t limit = options.integer("limit", 0, int64_t{1} << 40);
@@ -193,7 +203,7 @@ int attack_command(const std::vector<std::string>& arguments) {
   const Shape input = model.graph->input();
   const auto dataset = in_order(open_for(model, options.text("data"), split), model);
   const Pixels pictures = open_pictures(model, *dataset, limit, report);
-  AttackTarget target(model);
+  AttackTarget target(model, passes);
   const MarginGeometry geometry(*model.graph);  // first, for it is quick: a network that has no bound is told at once
   std::vector<LogitError> errors;
   if (report.executed) errors = target.rounding_errors(pictures, report.spec.batch);
@@ -223,6 +233,7 @@ int attack_command(const std::vector<std::string>& arguments) {
                      {"limit", options.text("limit")},
                      {"corruptions", options.text("corruptions")},
                      {"arithmetic", report.executed ? "as executed" : "real"},
+                     {"search", options.text("search")},
                      {"steps", options.text("steps")},
                      {"restarts", options.text("restarts")},
                      {"targets", options.text("targets")},

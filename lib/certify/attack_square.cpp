@@ -151,7 +151,7 @@ AttackFinds square_attack(AttackTarget& target, const AttackTask& task, const At
       query == 0 ? windows.start(random, delta) : windows.propose(random, spec.radius_l2, bumps, delta);
       apply(task.clean[n], spec.radius_l2, delta, x[row]);
     }
-    const Logits z = target.logits(x);
+    const Logits z = target.tried(x);
     for (size_t i = 0; i < open.size(); ++i) {
       const int64_t n = open[i], row = static_cast<int64_t>(i);
       const double margin = attack_margin(z[row], task.labels[static_cast<size_t>(n)]);

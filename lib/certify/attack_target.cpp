@@ -26,7 +26,7 @@ void for_each_number(int64_t count, int64_t size, int64_t channels, Body&& body)
 
 }  // namespace
 
-AttackTarget::AttackTarget(const Model& model) : model_(model) {
+AttackTarget::AttackTarget(const Model& model, AttackPasses passes) : model_(model), passes_(passes) {
   const auto channels = static_cast<size_t>(picture()[0]);
   GSNET_CHECK(model.info.mean.size() == channels && model.info.stddev.size() == channels,
               fmt::format("[attack] an input of {} channels is normalised with {} means and {} deviations", channels,
@@ -56,11 +56,20 @@ Logits AttackTarget::numbers(const Tensor& logits) const {
   return z;
 }
 
-Logits AttackTarget::logits(const Pixels& x) {
+// `many`: a picture's outcome must not depend on how many came before it.
+TapeMode AttackTarget::mode() const {
+  return passes_ == AttackPasses::fast ? TapeMode{.fast = true, .many = true} : TapeMode{};
+}
+
+Logits AttackTarget::evaluated(const Pixels& x, const TapeMode& mode) {
   if (x.count() == 0) return {0, classes()};
-  Tape tape(model_.graph->backend(), {});
+  Tape tape(model_.graph->backend(), mode);
   return numbers(model_.graph->forward(tape, tape.input(normalised(x))).value);
 }
+
+Logits AttackTarget::logits(const Pixels& x) { return evaluated(x, {}); }
+
+Logits AttackTarget::tried(const Pixels& x) { return evaluated(x, mode()); }
 
 std::vector<LogitError> AttackTarget::rounding_errors(const Pixels& x, int64_t batch) const {
   const RoundingModel rounding(model_);
@@ -80,7 +89,9 @@ AttackTarget::Pass AttackTarget::pass(const Pixels& x, const std::function<void(
   Pass made{{0, classes()}, {x.count(), x.size}};
   if (x.count() == 0) return made;
   Backend& backend = model_.graph->backend();
-  Tape tape(backend, {.record = true, .frozen = true});
+  TapeMode recorded = mode();
+  recorded.record = recorded.frozen = true;
+  Tape tape(backend, recorded);
   const Var input = tape.input(normalised(x), true);
   const Var output = model_.graph->forward(tape, input);
   made.logits = numbers(output.value);

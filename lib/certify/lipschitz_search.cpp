@@ -12,6 +12,13 @@ namespace {
 /// Of the distance: how far the middle of a pair moves in the first step; later ones are shorter, down to none.
 constexpr double kFirstMove = 1;
 
+/// |f(x) - f(y)| / |x - y| of the pair in rows `row` and row + 1.
+double quotient_of(const Logits& z, const Pixels& pairs, int64_t row) {
+  double sum = 0;
+  for (size_t k = 0; k < static_cast<size_t>(z.size); ++k) sum += std::pow(z[row + 1][k] - z[row][k], 2);
+  return std::sqrt(sum) / distance_l2(pairs[row], pairs[row + 1]);
+}
+
 /// Rows 2 i and 2 i + 1 of `pairs` are x and y. dz = f(x) - f(y) and f(y) - f(x); quotients are kept.
 class Search {
  public:
@@ -30,20 +37,23 @@ class Search {
       const double move = kFirstMove * (1 - static_cast<double>(step) / spec_.steps) * spec_.distance_l2;
       for (int64_t i = 0; 2 * i < pairs_.count(); ++i) ascend(pass.gradient, i, move);
     }
-    return std::move(find_);
+    return judged();
   }
 
  private:
+  /// The quotient of the best pair as ordinary evaluation has it.
+  LipschitzFind judged() {
+    if (find_.pair.count() < 2) return {};
+    const Logits z = target_.logits(find_.pair);
+    find_.quotient = Estimate{quotient_of(z, find_.pair, 0)};
+    return std::move(find_);
+  }
+
   void differences(const Logits& z, Logits& dz) {
     for (int64_t i = 0; 2 * i < z.count(); ++i) {
-      double sum = 0;
-      for (int64_t k = 0; k < z.size; ++k) {
-        const auto at = static_cast<size_t>(k);
-        const double d = z[2 * i + 1][at] - z[2 * i][at];
-        dz[2 * i][at] = dz[2 * i + 1][at] = d;
-        sum += d * d;
-      }
-      const double quotient = std::sqrt(sum) / distance_l2(pairs_[2 * i], pairs_[2 * i + 1]);
+      for (size_t k = 0; k < static_cast<size_t>(z.size); ++k)
+        dz[2 * i][k] = dz[2 * i + 1][k] = z[2 * i + 1][k] - z[2 * i][k];
+      const double quotient = quotient_of(z, pairs_, 2 * i);
       if (!(quotient > find_.quotient.value) || !std::isfinite(quotient)) continue;
       const std::array<int64_t, 2> ends = {2 * i, 2 * i + 1};
       find_ = {Estimate{quotient}, pairs_.at(ends)};
