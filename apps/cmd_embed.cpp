@@ -19,14 +19,6 @@ namespace {
 
 constexpr size_t kMostNameBytes = size_t{32} << 20;  // in the file's header
 
-/// A field of a CSV line, quoted where it must be.
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
-}
-
 void normalise(Tensor& rows) {
   const int64_t features = rows.shape()[1];
   for (int64_t n = 0; n < rows.shape()[0]; ++n) {

@@ -49,6 +49,7 @@ void add_options(Options& options) {
       .value("radii", "L2 radii for certificates, separated by commas", "36/255,72/255")
       .value("report", "folder for verify.html and verify.json")
       .value("json", "file for the figures as JSON; - for standard output")
+      .value("scores", "CSV file for every clean pair: names, cosine, and with --certify the radii of its decision")
       .value("seed", "of the corruptions", "0")
       .value("batch", "pictures at a time", "64")
       .machine();
@@ -161,6 +162,20 @@ void add_worst(const Run& run, const PairAngles& found, VerifyReport& report) {
   }
 }
 
+/// A line a pair, in the order of the list; radii where there are certificates.
+std::string scores_csv(const data::VerificationSet& set, const PairAngles& found, const VerifyReport& report) {
+  const std::vector<VerificationCertificate>& certificates = report.certificates.pairs;
+  std::string csv = "first,second,same,fold,cosine,one_radius,both_radius\n";
+  for (size_t i = 0; i < found.pairs.size(); ++i) {
+    const data::PicturePair& pair = found.pairs[i];
+    csv += fmt::format("{},{},{},{},{}", csv_field(set.pictures->name(pair.first)),
+                       csv_field(set.pictures->name(pair.second)), pair.same ? 1 : 0, pair.fold + 1,
+                       std::cos(found.angles[i]));
+    csv += certificates.empty() ? ",,\n" : fmt::format(",{},{}\n", certificates[i].one_l2, certificates[i].both_l2);
+  }
+  return csv;
+}
+
 std::string list_of(const Options& options) { return options.text(options.given("bin") ? "bin" : "pairs"); }
 
 void judge_clean(const Run& run, const Options& options, VerifyReport& report) {
@@ -169,6 +184,7 @@ void judge_clean(const Run& run, const Options& options, VerifyReport& report) {
     report.unreadable.emplace_back(run.set.pictures->name(picture), reason);
   }
   const PairAngles found = angles_of(run.set, made, list_of(options));
+  report.pairs_unreadable = std::ssize(run.set.pairs) - std::ssize(found.pairs);
   VerifyCondition clean = condition_of("clean", found);
   if (!report.threshold_given) report.threshold = chosen_threshold(clean);
   judge(clean, report.folds, report.fars, report.threshold);
@@ -179,6 +195,7 @@ void judge_clean(const Run& run, const Options& options, VerifyReport& report) {
     report.certificates.missing = "not asked for (--certify)";
   }
   if (options.given("report")) add_worst(run, found, report);
+  if (options.given("scores")) io::write_atomically(options.text("scores"), scores_csv(run.set, found, report));
 }
 
 void check_use(const Options& options) {
@@ -237,7 +254,7 @@ int verify_command(const std::vector<std::string>& arguments) {
     throw UsageError(fmt::format("--threshold must be a cosine within [-1, 1], got '{}'", options.text("threshold")));
   const std::vector<data::CorruptionChain> chains = corruptions(options);
   if (options.given("report")) make_report_folder(options.text("report"));
-  require_writable(options, {"json"}, {"MODEL", "pairs", "images", "bin", "align"});
+  require_writable(options, {"json", "scores"}, {"MODEL", "pairs", "images", "bin", "align"});
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   const Model model = open_model(options.text("MODEL"), *backend);
   const Stopwatch watch;

@@ -8,6 +8,7 @@
 #include "apps/data_source.h"
 #include "apps/training_data.h"
 #include "core/error.h"
+#include "data/aligned.h"
 #include "data/classes.h"
 #include "data/pairs.h"
 
@@ -21,6 +22,21 @@ std::set<std::string> shown_people(const std::vector<const data::VerificationSet
   for (const data::VerificationSet* set : tests) people.insert(set->folders.begin(), set->folders.end());
   people.erase("");
   return people;
+}
+
+/// Where the names of people cannot meet, nobody is found in both.
+void note_strangers(const data::Dataset& people, const Recipe& recipe,
+                    const std::vector<const data::VerificationSet*>& tests, std::vector<std::string>& notes) {
+  if (recipe.face->known_people == KnownPeople::allow) return;
+  const auto is_number = [](const std::string& name) {
+    return std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; });
+  };
+  const bool numbers = std::ranges::all_of(people.class_names(), is_number);
+  const bool nameless = shown_people(tests).empty();
+  if (!numbers && !nameless) return;
+  notes.push_back(fmt::format(
+      "note: whether people of the training data are in the pairs too cannot be told: {}",
+      numbers ? "the training data have numbers in place of names" : "the pictures of the pairs lie in no folders"));
 }
 
 /// Those of the training data whom the pairs show.
@@ -73,8 +89,10 @@ void note_people(const data::Dataset& people, std::vector<std::string>& notes) {
 
 data::VerificationSet face_pairs(const Recipe& recipe, const std::string& folds, std::vector<std::string>& notes) {
   const FaceRecipe& face = *recipe.face;
+  const std::vector<int> chosen = data::parse_folds(folds);
+  if (face.pack()) return data::open_verification_pack(face.pairs, recipe.side, chosen);
   data::VerificationSet set = data::open_verification(face.pairs, face.images.empty() ? recipe.data : face.images,
-                                                      {.side = recipe.side, .folds = data::parse_folds(folds)});
+                                                      {.side = recipe.side, .landmarks = face.align, .folds = chosen});
   if (set.pairs_left_out > 0) {
     notes.push_back(fmt::format("left out: {} pairs of folds {}: {} pictures that they name are not there: {}",
                                 set.pairs_left_out, folds, set.missing.size(), some_of(set.missing)));
@@ -84,12 +102,16 @@ data::VerificationSet face_pairs(const Recipe& recipe, const std::string& folds,
 
 People face_people(const Recipe& recipe, const std::vector<const data::VerificationSet*>& tests,
                    std::vector<std::string>& notes) {
-  People people = open_named(recipe.data, data::Split::train, recipe.side, recipe.glyphs);
+  int64_t unused = 0;
+  People people = recipe.face->align.empty()
+                      ? open_named(recipe.data, data::Split::train, recipe.side, recipe.glyphs)
+                      : data::open_aligned_classes(recipe.data, recipe.face->align, recipe.side, unused);
   const data::PictureShape wanted{3, recipe.side, recipe.side};
   GSNET_CHECK(people->picture() == wanted,
               fmt::format("{}: pictures of {} channels, {} x {}, the network takes 3 channels, {} x {}", recipe.data,
                           people->picture().channels, people->picture().height, people->picture().width, recipe.side,
                           recipe.side));
+  note_strangers(*people, recipe, tests, notes);
   people = chosen_classes(std::move(people), recipe, notes);
   people = within_limit(without_known(std::move(people), recipe, shown_people(tests), notes), recipe);
   std::vector<std::string> unreadable;

@@ -49,13 +49,17 @@ struct FaceRecipe {
   bool train_centres = true;
   TeacherDistance distance = TeacherDistance::cosine;
 
-  std::string pairs;   ///< the list of pairs
+  std::string pairs;   ///< the list of pairs, or a verification pack (*.bin)
   std::string images;  ///< their pictures; empty: those of [data]
+  std::string align;   ///< landmarks of all of these pictures (data/align.h); empty: they are aligned already
   std::string validation_folds = "1-3", test_folds = "4-10";
   double far = 1e-2;      ///< at which validation counts TAR, and chooses
   double keep_clean = 1;  ///< an epoch whose clean accuracy falls by more is not kept
   KnownPeople known_people = KnownPeople::error;
   FaceTest test = FaceTest::both;
+
+  /// Whether the pairs are a pack, which holds their pictures too, aligned.
+  bool pack() const { return pairs.ends_with(".bin"); }
 };
 
 /// The head's settings; the seed is that of Partial FC's draws. Throws Error for what cannot be. A teacher has none.

@@ -68,6 +68,18 @@ nlohmann::ordered_json rates_json(const VerifyCondition& condition) {
   return json;
 }
 
+void print_unreadable(std::string_view part, const data::VerificationSet& set, const VerifyCondition& clean,
+                      const std::vector<std::string>& reasons) {
+  if (reasons.empty()) return;
+  fmt::print("unreadable, left out: {} pictures of {} {} pairs: {}\n", reasons.size(),
+             set.pairs.size() - clean.pairs.size(), part, some_of(reasons));
+}
+
+/// Names of files need not be UTF-8.
+std::string text_of(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
 void check_embeds(const Model& base, const std::string& path) {
   face_side(base);
   GSNET_CHECK(
@@ -88,12 +100,8 @@ FaceRun::FaceRun(const Recipe& recipe, const std::string& base_file, const Optio
   }
   open_data();
   make_objective();
-  base_scores_ = judged(base(), validation_, {face_.far});
-  GSNET_CHECK(
-      base_scores_[0].rates[0].enough,
-      fmt::format("face.far = {:g} cannot be told from the {} pairs of two people in folds {}: bring {:.0f}, or "
-                  "choose a larger rate",
-                  face_.far, base_scores_[0].rates[0].impostors, face_.validation_folds, std::ceil(1 / face_.far)));
+  base_scores_ = judged(base(), validation_, {face_.far}, &unreadable_);
+  check_rate(base_scores_[0].rates[0].impostors);
   build(std::nullopt);
   const bool by_picture = face_.head == FaceObjective::teacher;
   begin(open_corrupted(by_picture ? data::each_its_class(people_) : people_, recipe_.corruption, recipe_.seed),
@@ -103,7 +111,17 @@ FaceRun::FaceRun(const Recipe& recipe, const std::string& base_file, const Optio
 void FaceRun::open_data() {
   validation_ = face_pairs(recipe_, face_.validation_folds, notes_);
   test_ = face_pairs(recipe_, face_.test_folds, notes_);
+  check_rate(std::ranges::count(validation_.pairs, false, &data::PicturePair::same));
   people_ = face_people(recipe_, {&validation_, &test_}, notes_);
+}
+
+/// `impostors`: pairs of two people.
+void FaceRun::check_rate(int64_t impostors) const {
+  GSNET_CHECK(
+      impostors_allowed(impostors, face_.far) >= 1,
+      fmt::format("face.far = {:g} cannot be told from the {} pairs of two people in folds {}: bring {:.0f}, or "
+                  "choose a larger rate",
+                  face_.far, impostors, face_.validation_folds, std::ceil(1 / face_.far)));
 }
 
 void FaceRun::make_objective() {
@@ -139,12 +157,15 @@ Embeddings FaceRun::embedded(const Model& model, const std::shared_ptr<const dat
       [&](int64_t done, int64_t total) { progress.show(fmt::format("{}: embedded {} of {}", what, done, total)); });
 }
 
-FaceRun::Scores FaceRun::judged(const Model& model, const data::VerificationSet& set,
-                                const std::vector<double>& fars) const {
+FaceRun::Scores FaceRun::judged(const Model& model, const data::VerificationSet& set, const std::vector<double>& fars,
+                                std::vector<std::string>* unreadable) const {
   constexpr uint64_t kSeed = 0;  // that of `gsnet verify`, whatever the run's: all runs are judged by the same pictures
   Scores scores;
   for (const std::string& name : conditions_) {
     const Embeddings made = embedded(model, open_corrupted(set.pictures, name, kSeed), name);
+    for (const auto& [picture, reason] : made.unreadable) {
+      if (unreadable != nullptr && name == kClean) unreadable->push_back(reason);
+    }
     scores.push_back(condition_of(name, angles_of(set, made, face_.pairs)));
     judge(scores.back(), set.folds, fars, 0);
   }
@@ -160,10 +181,9 @@ double FaceRun::score_of(const Scores& scores) {
 
 void FaceRun::announce() {
   for (const std::string& note : notes_) fmt::print("{}\n", note);
-  const size_t unread = validation_.pairs.size() - base_scores_[0].pairs.size();
-  if (unread > 0) fmt::print("unreadable, left out: pictures of {} validation pairs\n", unread);
+  print_unreadable("validation", validation_, base_scores_[0], unreadable_);
   fmt::print("{}: {} on {}; {} pictures of {} people; {} validation and {} test pairs; {} ({})\n", recipe_.name,
-             adapt().method, base_path(), people_->size(), people_->class_names().size(), validation_.pairs.size(),
+             adapt().method, base_path(), people_->size(), people_->class_names().size(), base_scores_[0].pairs.size(),
              test_.pairs.size(), backend_->name(), backend_->description());
   announce_layers();
   fmt::print("the base on folds {}: TAR@{} {:.2f} %, clean {:.2f} %, clean accuracy {:.2f} %\n", face_.validation_folds,
@@ -210,13 +230,14 @@ int FaceRun::finish(const RunState& state) {
 std::string FaceRun::test(const Model& after) {
   nlohmann::ordered_json result = {{"validation_base", score_of(base_scores_)},
                                    {"validation_base_clean_accuracy", base_scores_[0].best.accuracy}};
-  if (face_.test == FaceTest::none) return result.dump();
+  if (!unreadable_.empty()) result["unreadable"]["validation"] = unreadable_;
+  if (face_.test == FaceTest::none) return text_of(result);
   Scores before;
   if (face_.test == FaceTest::both) before = judged(io::load_model(base_path(), *backend_), test_, test_rates());
-  const Scores now = judged(after, test_, test_rates());
-  if (now[0].pairs.size() < test_.pairs.size()) {
-    fmt::print("unreadable, left out: pictures of {} test pairs\n", test_.pairs.size() - now[0].pairs.size());
-  }
+  std::vector<std::string> unreadable;
+  const Scores now = judged(after, test_, test_rates(), &unreadable);
+  print_unreadable("test", test_, now[0], unreadable);
+  if (!unreadable.empty()) result["unreadable"]["test"] = unreadable;
   size_t width = 24;
   for (const std::string& name : conditions_) width = std::max(width, name.size() + 8);
   fmt::print("\n{}", title_line(face_.test_folds, width));
@@ -231,7 +252,7 @@ std::string FaceRun::test(const Model& after) {
     result["accuracy"][name] = accuracy_of(now[i]);
     result["tar"][name] = rates_json(now[i]);
   }
-  return result.dump();
+  return text_of(result);
 }
 
 }  // namespace gsnet::apps

@@ -25,7 +25,10 @@ class FaceRun final : public AdaptRun {
   void make_objective();
   void make_teacher();
   void make_head();
-  Scores judged(const Model& model, const data::VerificationSet& set, const std::vector<double>& fars) const;
+  /// `unreadable` gets why clean pictures could not be read.
+  Scores judged(const Model& model, const data::VerificationSet& set, const std::vector<double>& fars,
+                std::vector<std::string>* unreadable = nullptr) const;
+  void check_rate(int64_t impostors) const;
   Embeddings embedded(const Model& model, const std::shared_ptr<const data::Dataset>& pictures, const std::string& what,
                       bool flip = false) const;
   /// TAR that chooses the epoch: the mean over the corruptions, or on clean pictures where there are none.
@@ -43,7 +46,8 @@ class FaceRun final : public AdaptRun {
   data::VerificationSet validation_, test_;
   std::shared_ptr<FaceHead> head_;  // null with a teacher
   std::shared_ptr<Objective> objective_;
-  Scores base_scores_;  // on the validation folds
+  Scores base_scores_;                   // on the validation folds
+  std::vector<std::string> unreadable_;  // validation pictures
   std::vector<std::string> notes_;
 };
 

@@ -23,6 +23,9 @@ void require_writable(const Options& options, std::initializer_list<const char*>
 /// An ONNX file where the name ends in .onnx, else a model file.
 void write_network(const std::string& file, const Model& model);
 
+/// A field of a CSV line, quoted where it must be.
+std::string csv_field(const std::string& text);
+
 /// Makes the folder of a report, and those above it. Throws Error, also where its files could not be written.
 void make_report_folder(const std::filesystem::path& folder);
 

@@ -57,6 +57,7 @@ void read_head(Section& table, FaceRecipe& face) {
 void read_judging(Section& table, FaceRecipe& face) {
   table.read("pairs", face.pairs);
   table.read("images", face.images);
+  table.read("align", face.align);
   table.read_word("validation_folds", face.validation_folds);
   table.read_word("test_folds", face.test_folds);
   table.read("far", face.far, kLeastRate, 0.5);
@@ -79,6 +80,8 @@ void check_folds(const FaceRecipe& face) {
 void check_others(const Recipe& recipe) {
   GSNET_CHECK(!recipe.face->pairs.empty(),
               "pairs is missing: the list of pairs that choose the best epoch and judge it (docs/faces.md)");
+  GSNET_CHECK(!recipe.face->pack() || recipe.face->images.empty(),
+              "images: the pairs are a pack, which has its own pictures");
   GSNET_CHECK(recipe.train.loss == LossSpec{} && recipe.offset_radius == 0,
               "the loss is that of the head: [loss] has no settings then");
   GSNET_CHECK(recipe.validation == 0, "validation is by pairs: data.validation has no meaning then");
@@ -157,6 +160,7 @@ toml::table face_table(const FaceRecipe& face) {
   toml::table table{{"head", kHeads[static_cast<size_t>(face.head)]},
                     {"pairs", face.pairs},
                     {"images", face.images},
+                    {"align", face.align},
                     {"validation_folds", face.validation_folds},
                     {"test_folds", face.test_folds},
                     {"far", face.far},

@@ -32,10 +32,18 @@ constexpr const char* kMore =
 
 std::string colour(size_t i) { return kColours[i % kColours.size()]; }
 
+/// A second line of a colour is dashed, a third one dotted.
+constexpr std::array kDashes = {"none", "9 4", "2 4"};
+const char* dash(size_t i) { return kDashes[i / kColours.size() % kDashes.size()]; }
+
 std::string key_of(const VerifyReport& report) {
   std::string key;
   for (size_t i = 0; i < report.conditions.size(); ++i) {
-    key += fmt::format("<span><i style=\"background:{}\"></i>{}</span>", colour(i), escaped(report.conditions[i].name));
+    key += fmt::format(
+        "<span><svg width=\"26\" height=\"8\" aria-hidden=\"true\"><path class=\"roc\" "
+        "style=\"stroke:{};stroke-dasharray:{}\" "
+        "d=\"M0 4H26\"></path></svg> {}</span>",
+        colour(i), dash(i), escaped(report.conditions[i].name));
   }
   return "<p class=\"key\">" + key + "</p>\n";
 }
@@ -129,8 +137,9 @@ std::string roc_chart(const VerifyReport& report) {
   }
   body += x_axis(plot, powers, labels, "different people taken for the same (FAR), logarithmic");
   for (size_t i = report.conditions.size(); i-- > 0;) {
-    body += fmt::format("<path class=\"roc\" style=\"stroke:{}\" d=\"{}\"><title>{}</title></path>\n", colour(i),
-                        roc_path(plot, report.conditions[i].curve), escaped(report.conditions[i].name));
+    body +=
+        fmt::format("<path class=\"roc\" style=\"stroke:{};stroke-dasharray:{}\" d=\"{}\"><title>{}</title></path>\n",
+                    colour(i), dash(i), roc_path(plot, report.conditions[i].curve), escaped(report.conditions[i].name));
   }
   return svg(plot, "Receiver operating characteristic", body);
 }

@@ -85,6 +85,10 @@ std::string left_out_text(const VerifyReport& report) {
   if (report.landmarks_unused > 0) {
     text += fmt::format("landmarks               {} lines name no picture that is there\n", report.landmarks_unused);
   }
+  if (!report.unreadable.empty()) {
+    text += fmt::format("unreadable              {} pictures, {} pairs are left out for them\n",
+                        report.unreadable.size(), report.pairs_unreadable);
+  }
   for (size_t i = 0; i < std::min(kNamed, report.unreadable.size()); ++i) {
     text += fmt::format("unreadable              {}\n", report.unreadable[i].second);
   }
@@ -185,6 +189,7 @@ std::string verify_json(const VerifyReport& report) {
   json["pairs_left_out"] = report.pairs_left_out;
   json["missing"] = report.missing;
   json["landmarks_unused"] = report.landmarks_unused;
+  json["pairs_unreadable"] = report.pairs_unreadable;
   json["unreadable"] = Json::array();
   for (const auto& [name, reason] : report.unreadable)
     json["unreadable"].push_back({{"name", name}, {"reason", reason}});

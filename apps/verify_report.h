@@ -60,6 +60,7 @@ struct VerifyReport {
   int64_t pictures = 0, pairs_left_out = 0, landmarks_unused = 0;
   std::vector<std::string> missing;                             ///< pictures that pairs name and that are not there
   std::vector<std::pair<std::string, std::string>> unreadable;  ///< name, reason
+  int64_t pairs_unreadable = 0;                                 ///< pairs left out for them
   std::vector<WorstPair> least_alike, most_alike;               ///< of the same person; of different people
   std::vector<std::pair<std::string, std::string>> settings;
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <stdexcept>
@@ -21,6 +22,13 @@ constexpr Landmarks kTemplate112 = {
 bool parse(const std::string& text, double& value) {
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
   return code == std::errc() && end == text.data() + text.size() && std::isfinite(value);
+}
+
+/// Eleven fields of which but the first none is a number.
+bool is_titles(const std::vector<std::string>& fields) {
+  double ignored = 0;
+  return fields.size() == 11 &&
+         std::none_of(fields.begin() + 1, fields.end(), [&](const std::string& text) { return parse(text, ignored); });
 }
 
 Landmarks parse_landmarks(const std::vector<std::string>& fields) {
@@ -90,8 +98,7 @@ std::vector<std::optional<Landmarks>> read_landmarks(const std::filesystem::path
   unknown = 0;
   for (size_t i = 0; i < lines.size(); ++i) {
     const std::vector<std::string> fields = split_fields(lines[i].text);
-    double first = 0;
-    if (i == 0 && fields.size() == 11 && !parse(fields[1], first)) continue;  // titles
+    if (i == 0 && is_titles(fields)) continue;
     try {
       const Landmarks points = parse_landmarks(fields);
       const std::optional<size_t> picture = index.find(fields[0]);

@@ -9,67 +9,23 @@
 #include <utility>
 
 #include "core/error.h"
-#include "data/align.h"
+#include "data/aligned.h"
 #include "data/files.h"
 #include "data/pairs.h"
-#include "data/picture_set.h"
 
 namespace gsnet::data {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// Pictures brought to one place by their landmarks as they are read.
-class AlignedPictures final : public Dataset {
- public:
-  AlignedPictures(FoundPictures found, std::vector<size_t> sources, std::vector<std::optional<Landmarks>> landmarks,
-                  int side)
-      : found_(std::move(found)), sources_(std::move(sources)), landmarks_(std::move(landmarks)), side_(side) {}
-
-  int64_t size() const override { return std::ssize(sources_); }
-  PictureShape picture() const override { return {3, side_, side_}; }
-  const std::vector<std::string>& class_names() const override { return class_names_; }
-  int label(int64_t i) const override { return check_index("pictures", i, size()), 0; }
-  std::string name(int64_t i) const override {
-    check_index("pictures", i, size());
-    return found_.encoded->name(sources_[static_cast<size_t>(i)]);
-  }
-
-  void read(int64_t i, std::span<uint8_t> pixels) const override {
-    check_read("pictures", i, size(), picture(), pixels);
-    const size_t source = sources_[static_cast<size_t>(i)];
-    const std::optional<Landmarks>& landmarks = landmarks_[source];
-    GSNET_CHECK(landmarks.has_value(), fmt::format("{}: the list has no landmarks for it", name(i)));
-    std::vector<uint8_t> scratch;
-    const Picture whole = decode_picture(found_.encoded->bytes(source, scratch), name(i), 0);
-    std::ranges::copy(align_face(whole, *landmarks, side_, name(i)).pixels, pixels.begin());
-  }
-
- private:
-  FoundPictures found_;
-  std::vector<size_t> sources_;
-  std::vector<std::optional<Landmarks>> landmarks_;  // by source
-  int side_;
-  std::vector<std::string> class_names_ = {"picture"};
-};
-
-std::vector<std::optional<Landmarks>> landmarks_for(const PictureIndex& index, const fs::path& file, int64_t& unknown) {
-  auto landmarks = read_landmarks(file, index, unknown);
-  GSNET_CHECK(std::ranges::any_of(landmarks, [](const auto& points) { return points.has_value(); }),
-              fmt::format("{}: it has landmarks of none of the {} pictures; {} names are no picture's", file.string(),
-                          index.paths().size(), unknown));
-  return landmarks;
-}
-
-DatasetHandle make_set(FoundPictures found, const PictureIndex& index, std::vector<size_t> sources,
+DatasetHandle make_set(FoundPictures found, const PictureIndex& index, const std::vector<size_t>& sources,
                        const PictureSpec& spec, int64_t& landmarks_unused) {
-  if (!spec.landmarks.empty()) {
-    GSNET_CHECK(spec.side > 0, "aligned pictures need a side");
-    auto landmarks = landmarks_for(index, spec.landmarks, landmarks_unused);
-    return std::make_shared<AlignedPictures>(std::move(found), std::move(sources), std::move(landmarks), spec.side);
-  }
   PictureCatalogue catalogue{{}, {"picture"}};
   for (const size_t source : sources) catalogue.entries.push_back({source, 0});
+  if (!spec.landmarks.empty()) {
+    auto landmarks = landmarks_for(index, spec.landmarks, landmarks_unused);
+    return make_aligned_set(std::move(found.encoded), std::move(catalogue), std::move(landmarks), spec.side);
+  }
   return make_picture_set(std::move(found.encoded), std::move(catalogue), spec.side);
 }
 
@@ -93,7 +49,7 @@ std::shared_ptr<const Dataset> open_pictures(const fs::path& path, const Picture
   for (size_t i = 0; i < sources.size(); ++i) sources[i] = i;
   const PictureIndex index(found.paths, path.string());
   int64_t unused = 0;
-  DatasetHandle set = make_set(std::move(found), index, std::move(sources), spec, unused);
+  DatasetHandle set = make_set(std::move(found), index, sources, spec, unused);
   if (landmarks_unused != nullptr) *landmarks_unused = unused;
   return set;
 }
@@ -134,7 +90,7 @@ VerificationSet open_verification(const fs::path& pairs, const fs::path& images,
     set.pairs[i].first = used[ends[i].first];
     set.pairs[i].second = used[ends[i].second];
   }
-  set.pictures = make_set(std::move(found), index, std::move(sources), spec, set.landmarks_unused);
+  set.pictures = make_set(std::move(found), index, sources, spec, set.landmarks_unused);
   return set;
 }
 

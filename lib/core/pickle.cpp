@@ -383,7 +383,7 @@ bool Machine::step(Opcode code) {
   }
   const bool known =
       step_number(code) || step_text(code) || step_container(code) || step_memo(code) || step_object(code);
-  GSNET_CHECK(known, "is none of the opcodes that plain data needs");
+  GSNET_CHECK(known, "is none that plain data needs in protocols 2 to 5, which are read");
   return true;
 }
 

@@ -98,11 +98,15 @@ std::vector<RocPoint> roc_curve(std::span<const ScoredPair> pairs) {
   return curve;
 }
 
+int64_t impostors_allowed(int64_t impostors, double far) {
+  return static_cast<int64_t>(std::floor(far * static_cast<double>(impostors) * (1 + 1e-12)));
+}
+
 TarAtFar tar_at_far(std::span<const RocPoint> curve, int64_t genuine, int64_t impostors, double far) {
   GSNET_CHECK(!curve.empty() && genuine > 0 && impostors > 0 && far >= 0 && far <= 1,
               fmt::format("[verification] a rate of {} over {} and {} pairs cannot be", far, genuine, impostors));
   TarAtFar result{.far = far, .impostors = impostors};
-  result.allowed = static_cast<int64_t>(std::floor(far * static_cast<double>(impostors) * (1 + 1e-12)));
+  result.allowed = impostors_allowed(impostors, far);
   result.enough = result.allowed >= 1;
   const double most = (static_cast<double>(result.allowed) + 0.5) / static_cast<double>(impostors);
   const auto past = std::ranges::partition_point(curve, [&](const RocPoint& point) { return point.far < most; });

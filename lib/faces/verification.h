@@ -45,6 +45,10 @@ struct RocPoint {
 /// pairs of both kinds and scores are finite.
 std::vector<RocPoint> roc_curve(std::span<const ScoredPair> pairs);
 
+/// How many pairs of two people may be taken for one at a rate: far times their number, rounded down. With none the
+/// rate cannot be told.
+int64_t impostors_allowed(int64_t impostors, double far);
+
 /// The share of pairs of the same people recognised where at most `far` of the others are taken for the same.
 struct TarAtFar {
   double far = 0;

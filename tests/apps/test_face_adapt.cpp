@@ -298,8 +298,41 @@ TEST_CASE("what is left out of a tuning is counted and named", "[apps][adapt][fa
   const std::string list = album.scratch.write("list.txt", "Learner1\nLearner5\n");
   REQUIRE(run(album.adapt("list", {"data.classes=\"" + list + "\"", "run.epochs=1"}), &out) == 0);
   CHECK_THAT(out, Contains("2 of 11 classes are named") && Contains("8 pictures of 2 people"));
+  // Judges that cannot be read are named too, here and in the result; what remains of them is counted.
+  album.scratch.write("others/Other5/Other5_0004.ppm", "P6\n8 8\n255\nshort");
+  REQUIRE(run(album.adapt("judges", {"face.known_people=leave_out", "run.epochs=1"}), &out) == 0);
+  CHECK_THAT(out, Contains("unreadable, left out: 1 pictures of 1 validation pairs: ") && Contains("Other5_0004.ppm") &&
+                      Contains("18 validation and 20 test pairs") && Contains("1 pictures of 3 test pairs"));
+  const Json unreadable = album.result("judges")["unreadable"];
+  CHECK_THAT(unreadable["validation"][0].get<std::string>(), Contains("Other5_0004.ppm"));
+  CHECK(unreadable["test"].size() == 1);
   REQUIRE(run(album.adapt("allow", {"face.known_people=allow", "run.epochs=1"}), &out) == 0);
   CHECK_THAT(out, Contains("the figures flatter"));
+}
+
+TEST_CASE("a tuning aligns its pictures by landmarks, and says where nobody can be recognised by name",
+          "[apps][adapt][faces]") {
+  const Album album;
+  std::string marks, out;
+  for (int picture = 1; picture <= kPictures; ++picture) {
+    for (int person = 0; person < kLearners + kOthers; ++person) {
+      const std::string name = person < kLearners ? learner(person) : other(person - kLearners);
+      if (name != learner(2)) marks += name + "_000" + std::to_string(picture) + " 2 3 5 3 4 5 3 6 5 6\n";
+    }
+  }
+  const std::string list = album.scratch.write("marks.txt", marks);
+  REQUIRE(run(album.adapt("aligned", {"face.align=\"" + list + "\"", "run.epochs=1"}), &out) == 0);
+  CHECK_THAT(out, Contains("4 training pictures") && Contains("Learner2") && Contains("no landmarks") &&
+                      Contains("28 pictures of 7 people"));
+  REQUIRE(run(album.adapt("plain", {"run.epochs=1"}), &out) == 0);
+  CHECK(album.result("plain")["before"]["tar"] != album.result("aligned")["before"]["tar"]);
+  CHECK_THAT(out, !Contains("cannot be told"));
+
+  for (int person = 0; person < kLearners; ++person) {
+    fs::rename(fs::path(album.people) / learner(person), fs::path(album.people) / std::to_string(person));
+  }
+  REQUIRE(run(album.adapt("numbers", {"run.epochs=1"}), &out) == 0);
+  CHECK_THAT(out, Contains("cannot be told") && Contains("numbers in place of names"));
 }
 
 TEST_CASE("a tuning that cannot be is refused in one line", "[apps][adapt][faces]") {
@@ -320,6 +353,9 @@ TEST_CASE("a tuning that cannot be is refused in one line", "[apps][adapt][faces
   CHECK_THAT(says({"face.head=combined", "face.margins=[1,2]"}), Contains("three numbers"));
   CHECK_THAT(says({"face.head=combined", "face.margins=[0.5,0,0]"}), Contains("factor of the angle"));
   CHECK_THAT(says({"face.far=0.01"}), Contains("10 pairs of two people") && Contains("bring 100"));
+  CHECK_THAT(says({"face.pairs=\"missing.bin\""}), Contains("images: the pairs are a pack"));
+  CHECK_THAT(says({"face.pairs=\"missing.bin\"", "face.images=\"\""}), Contains("missing.bin"));
+  CHECK_THAT(says({"face.align=\"missing.txt\""}), Contains("missing.txt"));
   CHECK_THAT(says({"face.pairs=\"\""}), Contains("pairs is missing"));
   CHECK_THAT(says({"loss.temperature=2"}), Contains("[loss]"));
   CHECK_THAT(says({"data.validation=5"}), Contains("data.validation"));

@@ -18,7 +18,7 @@ namespace gsnet::apps {
 namespace {
 
 namespace fs = std::filesystem;
-using Catch::Contains;
+using Catch::Contains, Catch::StartsWith;
 using data::Scratch;
 using Json = nlohmann::json;
 
@@ -60,10 +60,10 @@ TEST_CASE("verify tells people apart, and under what it stops", "[apps][faces]")
   const Faces faces;
   const std::string report = faces.scratch / "report", json = faces.scratch / "v.json";
   std::string out;
-  REQUIRE(
-      run({"verify", faces.model, "--pairs", faces.pairs, "--images", faces.images, "--report", report, "--json", json,
-           "--corrupt", "gaussian_noise:5", "--corrupt", "brightness:1+contrast:5", "--far", "0.5,1e-2", "--certify"},
-          &out) == 0);
+  REQUIRE(run({"verify", faces.model, "--pairs", faces.pairs, "--images", faces.images, "--report", report, "--json",
+               json, "--corrupt", "gaussian_noise:5", "--corrupt", "brightness:1+contrast:5", "--far", "0.5,1e-2",
+               "--certify", "--scores", faces.scratch / "scores.csv"},
+              &out) == 0);
   CHECK_THAT(out, Contains("2-fold accuracy") && Contains("100.00 %") && Contains("too few") &&
                       Contains("brightness:1+contrast:5"));
   const Json found = Json::parse(data::content_of(json));
@@ -80,6 +80,10 @@ TEST_CASE("verify tells people apart, and under what it stops", "[apps][faces]")
   const double near = found["certificates"]["radii"][0]["certified_accuracy"];
   CHECK(near > 0.5);
   CHECK(near >= found["certificates"]["radii"][1]["certified_accuracy"].get<double>());
+  const std::string scores = data::content_of(faces.scratch / "scores.csv");
+  CHECK(std::ranges::count(scores, '\n') == 1 + found["conditions"][0]["pairs"].get<int64_t>());
+  CHECK_THAT(scores,
+             StartsWith("first,second,same,fold,cosine,one_radius,both_radius\n") && Contains("A_0002.ppm,1,1,"));
   const std::string page = data::content_of(fs::path(report) / "verify.html");
   CHECK_THAT(page, Contains("Face verification by model.safetensors") && Contains("data:image/bmp") &&
                        Contains("</html>") && Contains("contrast:5"));
@@ -94,7 +98,8 @@ TEST_CASE("verify goes on without what is missing or broken, and says so", "[app
   std::string out;
   REQUIRE(run({"verify", faces.model, "--pairs", faces.pairs, "--images", faces.images}, &out) == 0);
   CHECK_THAT(out, Contains("left out") && Contains("1 pairs") && Contains("F/F_0001"));
-  CHECK_THAT(out, Contains("unreadable") && Contains("A_0002.ppm"));
+  CHECK_THAT(out,
+             Contains("unreadable              1 pictures, 1 pairs are left out for them") && Contains("A_0002.ppm"));
   CHECK_THAT(out, Contains("clean") && Contains(" 10 ") && Contains("not asked for"));
 }
 

@@ -161,6 +161,7 @@ TEST_CASE("landmarks: files and their mistakes", "[data][faces]") {
   REQUIRE(found[1].has_value());
   CHECK((*found[1])[4].y == 10.5);
   CHECK(unknown == 1);
+  CHECK_THROWS_WITH(read("a/1.jpg abc 2 3 4 5 6 7 8 9 0\n"), Contains("line 1") && Contains("'abc'"));  // no titles
   CHECK_THROWS_WITH(read("a/1.jpg 1 2 3\n"), Contains("l.csv") && Contains("line 1") && Contains("4 fields"));
   CHECK_THROWS_WITH(read("a/1.jpg 1 2 3 4 5 6 7 8 9 nan\n"), Contains("point 5"));
   CHECK_THROWS_WITH(read("a/1.jpg 1 2 3 4 5 6 7 8 9 0\na/1 1 2 3 4 5 6 7 8 9 0\n"), Contains("second time"));

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "core/error.h"
+#include "data/aligned.h"
 #include "data/pairs.h"
 #include "data/tolerant.h"
 #include "scratch.h"
@@ -127,6 +128,15 @@ TEST_CASE("verification: landmarks align, pictures without any are told", "[data
   CHECK(unused == 1);
   CHECK(pixels_of(*set, 0)[3 * (50 * 112 + 50) + 1] == 20);
   CHECK_THROWS_WITH(pixels_of(*set, 1), Contains("b.png") && Contains("no landmarks"));
+  scratch.write("people/A/a.png", png_of(150, 150, 10, 20, 30));
+  scratch.write("people/B/b.png", png_of(150, 150, 10, 20, 30));
+  const auto people = open_aligned_classes(scratch / "people", marks, 112, unused);
+  CHECK(unused == 1);
+  CHECK(people->class_names() == std::vector<std::string>{"A", "B"});
+  CHECK(people->label(1) == 1);
+  CHECK(people->picture() == PictureShape{3, 112, 112});
+  CHECK(pixels_of(*people, 0)[3 * (50 * 112 + 50) + 1] == 20);
+  CHECK_THROWS_WITH(pixels_of(*people, 1), Contains("b.png") && Contains("no landmarks"));
   const auto none = scratch.write("n.txt", "z.png 1 2 3 4 5 6 7 8 9 0\n");
   CHECK_THROWS_WITH(open_pictures(scratch / "p", {.side = 112, .landmarks = none}), Contains("none of the 2 pictures"));
 }
