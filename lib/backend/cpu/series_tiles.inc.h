@@ -7,6 +7,8 @@
 // accuracy after Barabasz et al., arXiv 1803.10986.
 #pragma once
 
+#include <utility>
+
 #include "backend/cpu/series_kernels.h"
 #include "backend/cpu/simd.h"
 
@@ -118,14 +120,20 @@ static inline void both_axes(Vector (&from)[kFrom][kFrom], Vector (&to)[kTo][kTo
   }
 }
 
-/// Where a window of kExtent x kExtent pixels lies in the picture.
+/// Where a window of pixels lies in the picture.
 struct Window {
   int64_t row, column;                                   ///< of its first pixel, may be negative
   int64_t row_begin, row_end, column_begin, column_end;  ///< the part inside, within the window
-  bool inside(int64_t extent) const {
-    return row_begin == 0 && column_begin == 0 && row_end == extent && column_end == extent;
-  }
 };
+
+/// Of a window of `extent` pixels along each axis: which of its outermost lines are outside, 1 the first row, 2 the last,
+/// 4 the first column, 8 the last; kRagged if more than these.
+constexpr int kRagged = 16;
+static inline int lines_outside(const Window& w, int64_t extent) {
+  const int64_t bottom = extent - w.row_end, right = extent - w.column_end;
+  if (w.row_begin > 1 || bottom > 1 || w.column_begin > 1 || right > 1) return kRagged;
+  return static_cast<int>(w.row_begin + 2 * bottom + 4 * w.column_begin + 8 * right);
+}
 
 static inline Window window_at(const SeriesGeometry& g, int64_t row, int64_t column, int64_t extent) {
   const auto clipped = [](int64_t at, int64_t to, int64_t size) { return at + to > size ? size - at : to; };
@@ -149,23 +157,25 @@ struct TileRun {
   int64_t count, pixel_stride, row_stride, frequency_stride, step;
 };
 
-/// kInside: the window lies in the picture as a whole. What it sees outside is zero.
-template <int kExtent, int kProducts, Transform kTransform, bool kInside>
+/// kOutside: lines_outside(w). What the window sees outside is zero.
+template <int kExtent, int kProducts, Transform kTransform, int kOutside>
 static void spread_run(const TileRun run, const Window w) {
+  constexpr int kTop = kOutside & 1, kBottom = kExtent - (kOutside >> 1 & 1);
+  constexpr int kLeft = kOutside >> 2 & 1, kRight = kExtent - (kOutside >> 3 & 1);
   Vector d[kExtent][kExtent] = {}, v[kProducts][kProducts];
   for (int64_t n = 0; n < run.count; ++n) {
     const float* pixel = run.pixel + n * kVector;
-    if constexpr (kInside) {
-#pragma GCC unroll 6
-      for (int r = 0; r < kExtent; ++r) {
-#pragma GCC unroll 6
-        for (int c = 0; c < kExtent; ++c) d[r][c] = load(pixel + r * run.row_stride + c * run.pixel_stride);
-      }
-    } else {
+    if constexpr (kOutside == kRagged) {
       for (int64_t r = w.row_begin; r < w.row_end; ++r) {
         for (int64_t c = w.column_begin; c < w.column_end; ++c) {
           d[r][c] = load(pixel + r * run.row_stride + c * run.pixel_stride);
         }
+      }
+    } else {
+#pragma GCC unroll 6
+      for (int r = kTop; r < kBottom; ++r) {
+#pragma GCC unroll 6
+        for (int c = kLeft; c < kRight; ++c) d[r][c] = load(pixel + r * run.row_stride + c * run.pixel_stride);
       }
     }
     both_axes<kExtent, kProducts, kTransform>(d, v);
@@ -181,9 +191,19 @@ static void spread_run(const TileRun run, const Window w) {
   }
 }
 
+using SpreadRun = void (*)(const TileRun, const Window);
+
+template <int kExtent, int kProducts, Transform kTransform, class Lines>
+struct SpreadRuns;
+template <int kExtent, int kProducts, Transform kTransform, int... kLines>
+struct SpreadRuns<kExtent, kProducts, kTransform, std::integer_sequence<int, kLines...>> {
+  static constexpr SpreadRun of[] = {spread_run<kExtent, kProducts, kTransform, kLines>...};
+};
+
 /// to[frequency][tiles][n][tile of these] = transform of a window of from[pixel][n]; see TileKernels.
 template <class Form, int kExtent, int kBefore, Transform kTransform>
 static void spread_windows(const SeriesGeometry& g, const TileStep& s) {
+  using Runs = SpreadRuns<kExtent, Form::kProducts, kTransform, std::make_integer_sequence<int, kRagged + 1>>;
   const int64_t pixel_stride = s.width * kVector, row_stride = g.width * pixel_stride, step = s.together * kVector;
   for (int64_t at = s.begin; at < s.end;) {
     const int64_t tile = at / s.width, first = at % s.width;
@@ -198,8 +218,7 @@ static void spread_windows(const SeriesGeometry& g, const TileStep& s) {
                          row_stride,
                          s.frequency_stride,
                          step};
-    (w.inside(kExtent) ? spread_run<kExtent, Form::kProducts, kTransform, true>
-                       : spread_run<kExtent, Form::kProducts, kTransform, false>)(run, w);
+    Runs::of[lines_outside(w, kExtent)](run, w);
     at += count;
   }
 }
