@@ -127,7 +127,63 @@ static void conv_runs(const ConvPixelFunction* of, ConvPixel at, int64_t first, 
   }
 }
 
+/// out = J u alone, of a kernel of one tap, for pixels [begin, end) of two vectors and one run.
+template <int kRun>
+static void product_pixels(const SeriesGeometry& g, const ConvStep& s, int64_t first_channel, int64_t begin,
+                           int64_t end) {
+  constexpr int64_t kLanes = 2 * kVector;
+  const float* u = s.u + begin * g.channels * kLanes;
+  float* out = s.out + (begin * g.channels + first_channel) * kLanes;
+  for (int64_t pixel = begin; pixel < end; ++pixel) {
+    Vector sum[kRun][2] = {};
+    const float* w = s.weights + first_channel * g.channels;
+    for (int64_t k = 0; k < g.channels; ++k) {
+      __builtin_prefetch(w + kWeightsAhead);
+      const Vector first = load(u), second = load(u + kVector);
+#pragma GCC unroll 16
+      for (int o = 0; o < kRun; ++o) {
+        const Vector weight = fill(w[o]);
+        sum[o][0] = multiply_add(weight, first, sum[o][0]);
+        sum[o][1] = multiply_add(weight, second, sum[o][1]);
+      }
+      u += kLanes;
+      w += kRun;
+    }
+#pragma GCC unroll 16
+    for (int o = 0; o < kRun; ++o) {
+      store(out + 2 * o * kVector, sum[o][0]);
+      store(out + (2 * o + 1) * kVector, sum[o][1]);
+    }
+    out += g.channels * kLanes;
+  }
+}
+
+using ProductFunction = void (*)(const SeriesGeometry&, const ConvStep&, int64_t, int64_t, int64_t);
+
+template <int... kRuns>
+struct ProductTable {
+  static constexpr ProductFunction of[] = {product_pixels<kRuns>...};
+};
+
+#if defined(__AVX512F__)
+using Products = ProductTable<1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
+#else
+using Products = ProductTable<1, 2, 3, 4, 5, 6>;
+#endif
+
+/// Of a row of pixels, run by run.
+static void products(const SeriesGeometry& g, const ConvStep& s) {
+  for (int64_t at = s.begin; at < s.end;) {
+    const int64_t run = at / g.width, begin = at % g.width, end = smaller(g.width, begin + s.end - at);
+    const int64_t first = run_begin(g, run);
+    Products::of[run_begin(g, run + 1) - first - 1](g, s, first, begin, end);
+    at += end - begin;
+  }
+}
+
 static void conv(const SeriesGeometry& g, const ConvStep& s) {
+  const bool plain = g.height == 1 && g.kernel_height == 1 && g.kernel_width == 1 && g.runs_at_once == 1;
+  if (plain && s.vectors == 2 && s.x == nullptr && s.sum == nullptr && s.beta == 1) return products(g, s);
   const ConvPixelFunction* one = s.vectors == 2 ? ConvPixels<2, 1>::of : ConvPixels<1, 1>::of;
   const int64_t pixels = pixels_of(g), half = g.kernel_width / 2;
   // Of a part of the work none go in twos: all outputs of a pixel are to be summed in the same way
