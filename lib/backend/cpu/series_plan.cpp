@@ -28,10 +28,11 @@ int64_t best_team_size(int64_t tasks, int64_t threads) {
   return best;
 }
 
-constexpr int64_t kWeightFloats = 48 * 1024;     // that stay in the second-level cache while pixels pass
-constexpr int64_t kFrequencyFloats = 96 * 1024;  // of tiles in and out, likewise
+constexpr int64_t kWeightFloats = 48 * 1024;    // that stay in the second-level cache while pixels pass
+constexpr int64_t kStepFloats = 40 * 1024;      // of tiles in and out, likewise, in a step
+constexpr int64_t kGradientFloats = 96 * 1024;  // in a gradient
 constexpr int64_t kLargeBlockFloats = 32 * 1024;
-constexpr int64_t kFewestChannels = 12;  // for which transforms of tiles are worth it
+constexpr int64_t kFewestChannels = 8;  // for which transforms of tiles are worth it
 
 SeriesGeometry geometry_of(const SeriesKernels& kernels, const Shape& x, const Shape& k) {
   SeriesGeometry g = {};
@@ -72,8 +73,10 @@ void choose_blocks(SeriesPlan& plan) {
   plan.blocks = ceil_div(plan.images, lanes);
   plan.last_vectors = ceil_div(plan.images - (plan.blocks - 1) * lanes, vector);
   if (plan.tiles == nullptr) return;
-  const int64_t one_tile = 2 * plan.products() * g.channels * lanes;
-  plan.tiles_at_once = std::clamp<int64_t>(kFrequencyFloats / one_tile, 1, plan.tiles_high * plan.tiles_wide);
+  const int64_t one_tile = 2 * plan.products() * g.channels * lanes, tiles = plan.tiles_high * plan.tiles_wide;
+  const int64_t fewest = std::min<int64_t>(2 / plan.vectors, tiles);  // of one vector two, which share weights
+  plan.tiles_a_step = std::clamp<int64_t>(kStepFloats / one_tile, fewest, tiles);
+  plan.tiles_a_gradient = std::clamp<int64_t>(kGradientFloats / one_tile, 1, tiles);
 }
 
 }  // namespace
@@ -116,14 +119,14 @@ SeriesGeometry SeriesPlan::tile_row(int64_t count) const {
   return row;
 }
 
-int64_t SeriesPlan::frequency_floats() const {
-  const int64_t most = blocks > 1 ? vectors : last_vectors, even = ceil_div(tiles_at_once, 2) * 2;
+int64_t SeriesPlan::frequency_floats(int64_t count) const {
+  const int64_t most = blocks > 1 ? vectors : last_vectors, even = ceil_div(count, 2) * 2;
   return staggered(even * geometry.channels * most * kernels->vector);
 }
 
 int64_t SeriesPlan::column_frequency_floats() const {
   const int64_t most = blocks > 1 ? vectors : last_vectors;
-  return staggered(tiles_at_once * geometry.columns * most * kernels->vector);
+  return staggered(tiles_a_gradient * geometry.columns * most * kernels->vector);
 }
 
 int64_t SeriesPlan::saved_offset(int64_t task) const {

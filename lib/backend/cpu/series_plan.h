@@ -20,7 +20,7 @@ struct SeriesPlan {
   int64_t teams, team_size;
   const TileKernels* tiles;  ///< null: direct products
   int64_t tiles_high, tiles_wide;
-  int64_t tiles_at_once;  ///< whose frequencies are computed before they are used
+  int64_t tiles_a_step, tiles_a_gradient;  ///< whose frequencies are computed before they are used
 
   int64_t blocks;        ///< of images
   int64_t vectors;       ///< of a block but the last
@@ -41,8 +41,8 @@ struct SeriesPlan {
   int64_t products() const { return tiles != nullptr ? tiles->products * tiles->products : taps_of(geometry); }
   /// The row of tiles that one frequency of `count` of them is to the kernels: a 1x1 convolution.
   SeriesGeometry tile_row(int64_t count) const;
-  /// From frequency to frequency of tiles_at_once tiles, of a block and of one with its channels padded.
-  int64_t frequency_floats() const;
+  /// From frequency to frequency of so many tiles of a block; of tiles_a_gradient of one with its channels padded.
+  int64_t frequency_floats(int64_t count) const;
   int64_t column_frequency_floats() const;
   /// Where tap i of the geometry is in the whole kernel.
   int64_t whole_tap(int64_t tap) const;

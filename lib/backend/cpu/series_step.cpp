@@ -11,11 +11,9 @@ struct Chunk {
 };
 
 template <class Body>
-void each_chunk(const SeriesPlan& plan, Body&& body) {
+void each_chunk(const SeriesPlan& plan, int64_t at_once, Body&& body) {
   const int64_t tiles = plan.tiles_high * plan.tiles_wide;
-  for (int64_t first = 0; first < tiles; first += plan.tiles_at_once) {
-    body(Chunk{first, std::min(plan.tiles_at_once, tiles - first)});
-  }
+  for (int64_t first = 0; first < tiles; first += at_once) body(Chunk{first, std::min(at_once, tiles - first)});
 }
 
 TileStep tile_step(const SeriesPlan& plan, const Member& member, Chunk chunk, int64_t width) {
@@ -41,11 +39,11 @@ void each_frequency(const SeriesPlan& plan, const Member& member, int64_t items,
 
 void step_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, const ConvStep& step, float* scratch) {
   const SeriesGeometry& g = plan.geometry;
-  const int64_t stride = plan.frequency_floats(), square = g.channels * g.channels;
+  const int64_t stride = plan.frequency_floats(plan.tiles_a_step), square = g.channels * g.channels;
   float* in = scratch;
   float* out = scratch + plan.products() * stride;
-  const int64_t together = std::min(2 / step.vectors, plan.tiles_at_once);  // every weight loaded is used twice
-  each_chunk(plan, [&](Chunk chunk) {
+  const int64_t together = std::min(2 / step.vectors, plan.tiles_a_step);  // every weight loaded is used twice
+  each_chunk(plan, plan.tiles_a_step, [&](Chunk chunk) {
     TileStep tiles = tile_step(plan, member, chunk, g.channels * step.vectors);
     tiles.frequency_stride = stride;
     tiles.together = together;
@@ -82,7 +80,7 @@ int64_t column_blocks(const SeriesPlan& plan) { return (plan.geometry.columns / 
 
 /// Floats of the frequencies of one term, of columns and of a.
 int64_t term_floats(const SeriesPlan& plan) {
-  return plan.products() * (plan.column_frequency_floats() + plan.frequency_floats());
+  return plan.products() * (plan.column_frequency_floats() + plan.frequency_floats(plan.tiles_a_gradient));
 }
 
 void spread_term(const SeriesPlan& plan, const Member& member, Chunk chunk, int64_t vectors, const float* a,
@@ -98,7 +96,7 @@ void spread_term(const SeriesPlan& plan, const Member& member, Chunk chunk, int6
     plan.tiles->spread(g, tiles);
   }
   TileStep tiles = tile_step(plan, member, chunk, g.channels * vectors);
-  tiles.frequency_stride = plan.frequency_floats();
+  tiles.frequency_stride = plan.frequency_floats(plan.tiles_a_gradient);
   tiles.from = a;
   tiles.to = scratch + plan.products() * plan.column_frequency_floats();
   plan.tiles->spread_outputs(g, tiles);
@@ -109,7 +107,7 @@ void gradient_by_tiles(const SeriesPlan& plan, const Member& member, int64_t tas
   const SeriesGeometry& g = plan.geometry;
   const size_t count = terms.a.size();
   std::vector<const float*> a(count), columns(count);
-  each_chunk(plan, [&](Chunk chunk) {
+  each_chunk(plan, plan.tiles_a_gradient, [&](Chunk chunk) {
     member.meet();  // the chunk before is used up
     for (size_t t = 0; task >= 0 && t < count; ++t) {
       spread_term(plan, member, chunk, plan.vectors_of(task), terms.a[t], terms.columns[t],
@@ -122,7 +120,7 @@ void gradient_by_tiles(const SeriesPlan& plan, const Member& member, int64_t tas
       for (size_t t = 0; t < count; ++t) {
         columns[t] = scratch + static_cast<int64_t>(t) * term_floats(plan) + f * plan.column_frequency_floats();
         a[t] = scratch + static_cast<int64_t>(t) * term_floats(plan) +
-               plan.products() * plan.column_frequency_floats() + f * plan.frequency_floats();
+               plan.products() * plan.column_frequency_floats() + f * plan.frequency_floats(plan.tiles_a_gradient);
       }
       plan.kernels->gradient(
           row, {a.data(), columns.data(), static_cast<int64_t>(count), terms.gradient + f * g.columns * g.channels,
@@ -134,7 +132,7 @@ void gradient_by_tiles(const SeriesPlan& plan, const Member& member, int64_t tas
 }  // namespace
 
 int64_t step_scratch_floats(const SeriesPlan& plan) {
-  return plan.tiles != nullptr ? 2 * plan.products() * plan.frequency_floats() : 0;
+  return plan.tiles != nullptr ? 2 * plan.products() * plan.frequency_floats(plan.tiles_a_step) : 0;
 }
 
 void series_step(const SeriesPlan& plan, const Member& member, int64_t task, ConvStep step, float* scratch) {

@@ -126,8 +126,8 @@ struct Window {
   int64_t row_begin, row_end, column_begin, column_end;  ///< the part inside, within the window
 };
 
-/// Of a window of `extent` pixels along each axis: which of its outermost lines are outside, 1 the first row, 2 the last,
-/// 4 the first column, 8 the last; kRagged if more than these.
+/// Of a window of `extent` pixels along each axis: which of its outermost lines are outside, 1 the first row, 2 the
+/// last, 4 the first column, 8 the last; kRagged if more than these.
 constexpr int kRagged = 16;
 static inline int lines_outside(const Window& w, int64_t extent) {
   const int64_t bottom = extent - w.row_end, right = extent - w.column_end;
