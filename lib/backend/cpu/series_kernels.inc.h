@@ -7,10 +7,22 @@
 
 namespace gsnet::cpu::GSNET_ISA {
 
+constexpr int64_t kPixelsAhead = 4;
+
+/// A pixel of many images is as many places far from each other, which no processor foresees.
+template <int kWrite>
+static inline void ask_for(const BlockView& view, int64_t pixel, int64_t channels) {
+  const float* at = view.first + pixel * view.pixel_stride;
+  for (int64_t image = 0; image < view.images; ++image, at += view.image_stride) {
+    for (int64_t c = 0; c < channels; c += 16) __builtin_prefetch(at + c, kWrite);
+  }
+}
+
 static void load_block(const SeriesGeometry& g, const BlockView& view, float scale, int64_t vectors, float* out,
                        int64_t begin, int64_t end) {
   const int64_t lanes = vectors * kVector;
   for (int64_t pixel = begin; pixel < end; ++pixel) {
+    if (pixel + kPixelsAhead < end) ask_for<0>(view, pixel + kPixelsAhead, g.channels);
     transpose(view.first + pixel * view.pixel_stride, view.image_stride, view.images, lanes, g.channels, scale,
               out + pixel * g.channels * lanes, lanes);
   }
@@ -20,6 +32,7 @@ static void store_block(const SeriesGeometry& g, const float* from, int64_t vect
                         int64_t begin, int64_t end) {
   const int64_t lanes = vectors * kVector;
   for (int64_t pixel = begin; pixel < end; ++pixel) {
+    if (pixel + kPixelsAhead < end) ask_for<1>(view, pixel + kPixelsAhead, g.channels);
     transpose_out(from + pixel * g.channels * lanes, lanes, g.channels, view.images,
                   view.first + pixel * view.pixel_stride, view.image_stride);
   }
