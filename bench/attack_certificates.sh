@@ -14,7 +14,7 @@ attack() {
 for seed in 1 2 3; do  # a training step that moves nothing
   "$gsnet" train recipes/glyphs.toml --out "$folder/random$seed" --set run.seed=$seed --set run.epochs=1 --set data.limit=256 \
     --set data.validation=64 --set optimiser.rate=1e-12 --quiet >/dev/null
-  attack "$folder/random$seed/model.safetensors" --data glyphs --limit 4500 --eps 1/255,4/255 --restarts 60
+  attack "$folder/random$seed/model.safetensors" --data glyphs --limit 2000 --eps 1/255,4/255 --restarts 80
 done
 if [ $# -eq 2 ]; then
   attack "$1" --data "$2" --limit 300 --eps 36/255 --restarts 60
