@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "apps/beside.h"
 #include "apps/options.h"
 #include "core/error.h"
 
@@ -203,6 +204,9 @@ io::TensorFile broken_pictures(const AttackReport& report, const Shape& picture,
                   {"label", Tensor::of<int32_t>({count}, std::span<const int32_t>(label))},
                   {"taken_for", Tensor::of<int32_t>({count}, std::span<const int32_t>(taken_for))},
                   {"distance_l2", Tensor::of<double>({count}, std::span<const double>(distance))}};
+  for (const auto& [key, value] : report.settings) {
+    if (key == kModelDigest || key == "data" || key == "split") file.metadata[key] = value;
+  }
   file.metadata["order"] = order == ChannelOrder::bgr ? "bgr" : "rgb";
   return file;
 }

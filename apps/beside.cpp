@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <span>
@@ -22,10 +23,13 @@ namespace {
 
 using Json = nlohmann::json;
 
+using Settings = std::map<std::string, std::string>;
+
 /// The run must have been about the same model and pictures.
-void check_settings(const std::string& path, const Json& settings, const CertificationReport& report) {
+void check_settings(const std::string& path, const Settings& settings, const CertificationReport& report) {
   const auto other = [&](const std::string& key) {
-    return settings.contains(key) ? settings.at(key).get<std::string>() : std::string("none");
+    const auto found = settings.find(key);
+    return found == settings.end() ? std::string("none") : found->second;
   };
   for (const auto& [key, here] : report.settings) {
     if (key != kModelDigest && key != "data" && key != "split" && key != "corruption") continue;
@@ -85,12 +89,35 @@ void check_labels(const std::string& path, const Json& pictures, const Certifica
   }
 }
 
+/// What is left standing at a radius is left at smaller ones.
+void check_falling(const std::string& path, const Comparison& attacks) {
+  for (size_t i = 1; i < attacks.accuracy.size(); ++i) {
+    const auto& [before, more] = attacks.accuracy[i - 1];
+    const auto& [radius, share] = attacks.accuracy[i];
+    GSNET_CHECK(
+        radius > before && share <= more,
+        fmt::format("{}: an accuracy of {} at radius {:.6g} follows {} at {:.6g}", path, share, radius, more, before));
+  }
+}
+
+/// Shares are those of the pictures in the same file.
+void check_sums(const std::string& path, const Comparison& attacks) {
+  const double count = static_cast<double>(std::max<size_t>(1, attacks.samples_l2.size()));
+  for (const auto& [radius, share] : attacks.accuracy) {
+    const auto left =
+        std::ranges::count_if(attacks.samples_l2, [&, radius = radius](double found) { return found > radius; });
+    GSNET_CHECK(std::abs(static_cast<double>(left) / count - share) < 1e-9,
+                fmt::format("{}: an accuracy of {} at radius {:.6g}, where {} of its {} pictures are left standing",
+                            path, share, radius, left, attacks.samples_l2.size()));
+  }
+}
+
 Comparison comparison_of(const std::string& path, const Json& json, const CertificationReport& report) {
   const bool attack = json.contains("violations"), smoothing = json.contains("sigma");
   GSNET_CHECK(attack || smoothing, fmt::format("{}: was written by neither gsnet attack nor gsnet smooth", path));
   const auto n = json.at("n").get<int64_t>(), count = std::ssize(report.samples);
   GSNET_CHECK(n == count, fmt::format("{}: is about {} pictures, here are {}", path, n, count));
-  check_settings(path, json.at("settings"), report);
+  check_settings(path, json.at("settings").get<Settings>(), report);
   Comparison other;
   other.from_above = attack;
   other.name = attack ? "under attack" : fmt::format("randomised smoothing, sigma {}", json.at("sigma").get<double>());
@@ -100,10 +127,12 @@ Comparison comparison_of(const std::string& path, const Json& json, const Certif
                                 row.at(attack ? "attacked_accuracy" : "certified_accuracy").get<double>());
     check_share(path, other.accuracy.back().first, other.accuracy.back().second);
   }
+  if (attack) check_falling(path, other);
   const char* each = attack ? "pictures" : "samples";
   if (json.contains(each)) {
     check_labels(path, json.at(each), report);
     other.samples_l2 = attack ? attacked_distances(path, json.at(each)) : smoothed_radii(json.at(each));
+    if (attack) check_sums(path, other);
   }
   for (const auto& [key, value] : json.at("settings").items())
     other.settings.emplace_back(key, value.get<std::string>());
@@ -199,6 +228,30 @@ void check_row(const std::string& path, const BrokenRows& rows, size_t row, cons
   }
 }
 
+/// Of a picture that is right: what was found must lie beyond its radius.
+void check_unbroken(const CertificationReport& report, const CertifiedSample& sample, double found) {
+  const double radius = refutable_l2(report, sample);
+  GSNET_CHECK(!(radius > 0 && found <= radius),
+              fmt::format("picture {} ({}) is certified to {:.6g}, but was broken at {:.6g}: {}", sample.index,
+                          sample.name, radius, found,
+                          report.executed ? "the certificate, or the pairing of the files, is wrong"
+                                          : "rounding errors, which --arithmetic both bounds, or the certificate, or "
+                                            "the pairing of the files, is wrong"));
+}
+
+/// The distance must be that of the pictures, and beyond what the certificate excludes.
+void check_distance(const std::string& path, const CertifiedSample& sample, const CertificationReport& report,
+                    double stated, std::span<const uint8_t> clean, std::span<const float> broken) {
+  double sum = 0;
+  for (size_t i = 0; i < broken.size(); ++i)
+    sum += std::pow(double{broken[i]} - double{static_cast<float>(clean[i] / 255.0)}, 2);
+  const double distance = std::sqrt(sum);
+  GSNET_CHECK(
+      std::abs(distance - stated) <= 1e-9 * (1 + distance),
+      fmt::format("{}: picture {} lies at a distance of {:.9g}, it says {:.9g}", path, sample.index, distance, stated));
+  if (is_correct(sample)) check_unbroken(report, sample, distance);
+}
+
 }  // namespace
 
 std::vector<BrokenPicture> read_broken(const std::string& file, const CertificationReport& report,
@@ -212,60 +265,56 @@ std::vector<BrokenPicture> read_broken(const std::string& file, const Certificat
       numbers_of<float>(file, saved, "pictures", count * shape.numel()),
       numbers_of<int64_t>(file, saved, "index", count), numbers_of<int32_t>(file, saved, "label", count),
       numbers_of<int32_t>(file, saved, "taken_for", count), numbers_of<double>(file, saved, "distance_l2", count)};
+  check_settings(file, saved.metadata, report);
   std::vector<size_t> order(static_cast<size_t>(count));
   std::iota(order.begin(), order.end(), size_t{0});
   std::ranges::stable_sort(order, {}, [&](size_t i) { return rows.distance[i]; });
   std::vector<BrokenPicture> shown;
+  std::vector<uint8_t> clean(static_cast<size_t>(shape.numel()));
   for (const size_t i : order) {
     const auto numbers = static_cast<size_t>(shape.numel());
     const std::span<const float> planes = rows.pictures.subspan(i * numbers, numbers);
     check_row(file, rows, i, report, planes);
     const int64_t sample = rows.index[i];
+    dataset.read(sample, clean);
+    const std::vector<float> broken = by_pixel(planes, static_cast<size_t>(shape.channels), reversed);
+    check_distance(file, report.samples[static_cast<size_t>(sample)], report, rows.distance[i], clean, broken);
     if (shown.size() == most || !is_correct(report.samples[static_cast<size_t>(sample)])) continue;
-    shown.push_back(broken_picture(thumbnail(dataset, sample),
-                                   by_pixel(planes, static_cast<size_t>(shape.channels), reversed), rows.distance[i],
-                                   rows.taken_for[i]));
+    shown.push_back(broken_picture(thumbnail(dataset, sample), broken, rows.distance[i], rows.taken_for[i]));
   }
   return shown;
 }
 
 namespace {
 
-void check_shares(const CertificationSummary& summary, const Comparison& attacks) {
+/// At the radii of the attacks, whatever the report's are.
+void check_shares(const CertificationReport& report, const Comparison& attacks) {
+  const double count = static_cast<double>(std::max<size_t>(1, report.samples.size()));
   for (const auto& [radius, share] : attacks.accuracy) {
-    for (size_t i = 0; i < summary.certified.size(); ++i) {
-      if (std::abs(radius - summary.certified[i].first) > 1e-12) continue;
-      const double certified =
-          summary.certified_executed.empty() ? summary.certified[i].second : summary.certified_executed[i];
-      GSNET_CHECK(certified <= share,
-                  fmt::format("at radius {:.6g} a share of {} is certified, but attacks left only {} standing: the "
-                              "certificate, or the pairing of the files, is wrong",
-                              radius, certified, share));
-    }
+    const auto left = std::ranges::count_if(report.samples, [&, radius = radius](const CertifiedSample& sample) {
+      return is_correct(sample) && refutable_l2(report, sample) > radius;
+    });
+    const double certified = static_cast<double>(left) / count;
+    GSNET_CHECK(certified <= share + 1e-12,
+                fmt::format("at radius {:.6g} a share of {} is certified, but attacks left only {} standing: the "
+                            "certificate, or the pairing of the files, is wrong",
+                            radius, certified, share));
   }
 }
 
 void check_pictures(const CertificationReport& report, const Comparison& attacks) {
   for (size_t i = 0; i < attacks.samples_l2.size(); ++i) {
-    const CertifiedSample& sample = report.samples[i];
-    if (!is_correct(sample)) continue;
-    const double radius = refutable_l2(report, sample), found = attacks.samples_l2[i];
-    GSNET_CHECK(!(radius > 0 && found <= radius),
-                fmt::format("picture {} ({}) is certified to {:.6g}, but was broken at {:.6g}: {}", sample.index,
-                            sample.name, radius, found,
-                            report.executed ? "the certificate, or the pairing of the files, is wrong"
-                                            : "rounding errors, which --arithmetic both bounds, or the certificate, or "
-                                              "the pairing of the files, is wrong"));
+    if (is_correct(report.samples[i])) check_unbroken(report, report.samples[i], attacks.samples_l2[i]);
   }
 }
 
 }  // namespace
 
-void check_attacks(const CertificationReport& report, const CertificationSummary& summary) {
+void check_attacks(const CertificationReport& report) {
   for (const Comparison& other : report.beside) {
     if (!other.from_above) continue;
-    check_shares(summary, other);
     check_pictures(report, other);
+    check_shares(report, other);
   }
 }
 

@@ -20,13 +20,13 @@ std::string model_digest(const std::string& file);
 std::vector<Comparison> read_comparisons(const std::string& files, const CertificationReport& report);
 
 /// Up to `most` of the pictures that `gsnet attack --save` wrote, the nearest to the clean ones first. `reversed`:
-/// their channels are blue, green, red. Throws Error naming the file where it is none of these, or does not fit the
-/// report.
+/// their channels are blue, green, red. Throws Error naming the file where it is none of these, is about another model
+/// or other pictures than the report, tells of distances that are not its pictures', or of certificates broken.
 std::vector<BrokenPicture> read_broken(const std::string& file, const CertificationReport& report,
                                        const data::Dataset& dataset, bool reversed, size_t most);
 
 /// Nothing within a certified radius, as executed where that is known, can have been broken, and certified accuracy
 /// never be above what attacks left standing. Throws Error naming the picture or the radius.
-void check_attacks(const CertificationReport& report, const CertificationSummary& summary);
+void check_attacks(const CertificationReport& report);
 
 }  // namespace gsnet::apps

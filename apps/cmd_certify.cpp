@@ -136,7 +136,7 @@ int certify_command(const std::vector<std::string>& arguments) {
   report.layers = layer_rows(*model.graph);
   const bool to_stdout = options.text("json") == "-";
   if (!to_stdout) print_summary(report, summarise(report));
-  check_attacks(report, summarise(report));
+  check_attacks(report);
   if (to_stdout) fmt::print("{}\n", report_json(report, false));
   if (options.given("json") && !to_stdout)
     io::write_atomically(options.text("json"), report_json(report, false) + "\n");

@@ -81,9 +81,20 @@ TEST_CASE("attacks that contradict a certificate, and files that cannot be, are 
       for (auto& one : lie["pictures"]) {
         if (one["right"].get<bool>()) one["distance"] = distance;
       }
+      for (auto& one : lie["radii"]) one["attacked_accuracy"] = 0;
     };
   };
   CHECK_THAT(attacked.forged(all_at(1e-9)), Catch::StartsWith("1") && Contains("certified to") && Contains("at 1e-09"));
+  CHECK_THAT(attacked.forged([](Json& lie) { lie["radii"][1]["attacked_accuracy"] = 1; }), Contains("follows"));
+  CHECK_THAT(attacked.forged([](Json& lie) {
+    for (auto& one : lie["radii"]) one["attacked_accuracy"] = 0;
+  }),
+             Contains("pictures are left standing"));
+  CHECK_THAT(attacked.forged([](Json& lie) {  // at a radius that the report does not table
+    lie.erase("pictures");
+    lie["radii"] = {{{"eps", 1e-6}, {"attacked_accuracy", 0}}};
+  }),
+             Contains("at radius 1e-06 a share of") && Contains("only 0 standing"));
   CHECK_THAT(attacked.forged(all_at(-1)), Catch::StartsWith("1") && Contains("lie.json: picture"));
   for (const char* name : {"pictures", "distance_l2", "taken_for"}) {
     io::TensorFile lie = io::read_safetensors(attacked.broken);
@@ -97,6 +108,17 @@ TEST_CASE("attacks that contradict a certificate, and files that cannot be, are 
     CHECK_THAT(attacked.beside(attacked.model, attacked.json, file),
                Catch::StartsWith("1") && Contains("lie.safetensors: picture"));
   }
+  io::TensorFile near = io::read_safetensors(attacked.broken);
+  near.at("distance_l2").host<double>()[0] = 1e-6;
+  const std::string file = attacked.scratch / "near.safetensors";
+  io::write_safetensors(file, near);
+  CHECK_THAT(attacked.beside(attacked.model, attacked.json, file),
+             Contains("near.safetensors: picture") && Contains("it says 1e-06"));
+  // The pictures of another network, though the figures are this one's.
+  io::TensorFile foreign = io::read_safetensors(attacked.broken);
+  foreign.metadata["model digest"] = "sha256:0";
+  io::write_safetensors(file, foreign);
+  CHECK_THAT(attacked.beside(attacked.model, attacked.json, file), Contains("is about model digest 'sha256:0'"));
 }
 
 TEST_CASE("a picture that rounding breaks within the radius for real arithmetic is counted and named",
