@@ -1,7 +1,6 @@
 #include "apps/console.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -36,6 +35,8 @@ std::string clock_text(double seconds) {
 
 namespace {
 
+constexpr size_t kSignalStack = size_t{64} << 10;  // the registers of AMX alone take 8 KB
+
 volatile sig_atomic_t interrupt_mark = 0;
 
 void mark_interrupt(int) { interrupt_mark = 1; }
@@ -50,12 +51,17 @@ void set_handler(void (*handler)(int), int flags) {
 
 }  // namespace
 
-InterruptGuard::InterruptGuard() {
+InterruptGuard::InterruptGuard() : stack_(kSignalStack) {
   interrupt_mark = 0;
-  set_handler(mark_interrupt, static_cast<int>(SA_RESETHAND | SA_RESTART));
+  const stack_t own = {.ss_sp = stack_.data(), .ss_flags = 0, .ss_size = stack_.size()};
+  sigaltstack(&own, &before_);
+  set_handler(mark_interrupt, static_cast<int>(SA_RESETHAND | SA_RESTART | SA_ONSTACK));
 }
 
-InterruptGuard::~InterruptGuard() { set_handler(SIG_DFL, 0); }
+InterruptGuard::~InterruptGuard() {
+  set_handler(SIG_DFL, 0);
+  sigaltstack(&before_, nullptr);
+}
 
 bool InterruptGuard::interrupted() const { return interrupt_mark != 0; }
 

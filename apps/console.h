@@ -1,8 +1,12 @@
 // What a person sees while a command runs.
 #pragma once
 
+#include <signal.h>
+
 #include <chrono>
+#include <cstddef>
 #include <string>
+#include <vector>
 
 namespace gsnet::apps {
 
@@ -37,7 +41,9 @@ class Stopwatch {
 /// "1:02:03" or "4:05".
 std::string clock_text(double seconds);
 
-/// Until it goes, Ctrl-C only sets a mark that interrupted() tells; a second Ctrl-C ends the program as usual.
+/// Until it goes, Ctrl-C only sets a mark that interrupted() tells; a second Ctrl-C ends the program as usual. Signals
+/// are handled on a stack of their own: oneDNN's matrix products point the stack pointer into the heap, which a handler
+/// on the usual stack would write over (its issue 4845). For the thread that made it, which must be the first one.
 class InterruptGuard {
  public:
   InterruptGuard();
@@ -45,6 +51,10 @@ class InterruptGuard {
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
   bool interrupted() const;
+
+ private:
+  std::vector<std::byte> stack_;
+  stack_t before_ = {};
 };
 
 }  // namespace gsnet::apps
