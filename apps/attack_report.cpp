@@ -205,7 +205,7 @@ io::TensorFile broken_pictures(const AttackReport& report, const Shape& picture,
                   {"taken_for", Tensor::of<int32_t>({count}, std::span<const int32_t>(taken_for))},
                   {"distance_l2", Tensor::of<double>({count}, std::span<const double>(distance))}};
   for (const auto& [key, value] : report.settings) {
-    if (key == kModelDigest || key == "data" || key == "split") file.metadata[key] = value;
+    if (tells_run(key)) file.metadata[key] = value;
   }
   file.metadata["order"] = order == ChannelOrder::bgr ? "bgr" : "rgb";
   return file;

@@ -14,6 +14,7 @@
 #include "apps/data_source.h"
 #include "apps/options.h"
 #include "apps/outputs.h"
+#include "certify/attack_ball.h"
 #include "core/error.h"
 #include "data/digest.h"
 #include "io/safetensors.h"
@@ -32,7 +33,7 @@ void check_settings(const std::string& path, const Settings& settings, const Cer
     return found == settings.end() ? std::string("none") : found->second;
   };
   for (const auto& [key, here] : report.settings) {
-    if (key != kModelDigest && key != "data" && key != "split" && key != "corruption") continue;
+    if (!tells_run(key)) continue;
     const std::string there = other(key);
     GSNET_CHECK(here == there || same_file(here, there),
                 fmt::format("{}: is about {} '{}', here it is '{}'", path, key, there, here));
@@ -172,6 +173,10 @@ BrokenPicture broken_picture(Thumbnail clean, const std::vector<float>& broken, 
 
 }  // namespace
 
+bool tells_run(const std::string& key) {
+  return key == kModelDigest || key == "data" || key == "split" || key == "corruption";
+}
+
 std::string model_digest(const std::string& file) { return data::digest_of(file, "sha256:"); }
 
 std::vector<Comparison> read_comparisons(const std::string& files, const CertificationReport& report) {
@@ -241,11 +246,10 @@ void check_unbroken(const CertificationReport& report, const CertifiedSample& sa
 
 /// The distance must be that of the pictures, and beyond what the certificate excludes.
 void check_distance(const std::string& path, const CertifiedSample& sample, const CertificationReport& report,
-                    double stated, std::span<const uint8_t> clean, std::span<const float> broken) {
-  double sum = 0;
-  for (size_t i = 0; i < broken.size(); ++i)
-    sum += std::pow(double{broken[i]} - double{static_cast<float>(clean[i] / 255.0)}, 2);
-  const double distance = std::sqrt(sum);
+                    double stated, std::span<const uint8_t> bytes, std::span<const float> broken) {
+  std::vector<float> clean(bytes.size());
+  std::ranges::transform(bytes, clean.begin(), [](uint8_t byte) { return static_cast<float>(byte / 255.0); });
+  const double distance = distance_l2(clean, broken);
   GSNET_CHECK(
       std::abs(distance - stated) <= 1e-9 * (1 + distance),
       fmt::format("{}: picture {} lies at a distance of {:.9g}, it says {:.9g}", path, sample.index, distance, stated));

@@ -11,6 +11,8 @@ namespace gsnet::apps {
 
 /// The setting by which runs about one network know each other.
 inline constexpr const char* kModelDigest = "model digest";
+/// Whether a setting is one of those by which runs about one network and the same pictures know each other.
+bool tells_run(const std::string& key);
 /// "sha256:…" of a model file.
 std::string model_digest(const std::string& file);
 

@@ -102,7 +102,7 @@ data::VerificationSet face_pairs(const Recipe& recipe, const std::string& folds,
 
 People face_people(const Recipe& recipe, const std::vector<const data::VerificationSet*>& tests,
                    std::vector<std::string>& notes) {
-  int64_t unused = 0;
+  int64_t unused = 0;  // means nothing: one list serves people and pairs
   People people = recipe.face->align.empty()
                       ? open_named(recipe.data, data::Split::train, recipe.side, recipe.glyphs)
                       : data::open_aligned_classes(recipe.data, recipe.face->align, recipe.side, unused);

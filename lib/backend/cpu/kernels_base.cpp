@@ -13,6 +13,7 @@ const SeriesKernels& series_kernels_base() {
                                             isa_base::store_block,
                                             isa_base::columns_of,
                                             isa_base::conv,
+                                            isa_base::products,
                                             isa_base::gradient,
                                             isa_base::tile_kernels<isa_base::Toeplitz2>(),
                                             isa_base::tile_kernels<isa_base::Winograd4>()};

@@ -171,7 +171,7 @@ using Products = ProductTable<1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
 using Products = ProductTable<1, 2, 3, 4, 5, 6>;
 #endif
 
-/// Of a row of pixels, run by run.
+/// See SeriesKernels.
 static void products(const SeriesGeometry& g, const ConvStep& s) {
   for (int64_t at = s.begin; at < s.end;) {
     const int64_t run = at / g.width, begin = at % g.width, end = smaller(g.width, begin + s.end - at);
@@ -182,8 +182,6 @@ static void products(const SeriesGeometry& g, const ConvStep& s) {
 }
 
 static void conv(const SeriesGeometry& g, const ConvStep& s) {
-  const bool plain = g.height == 1 && g.kernel_height == 1 && g.kernel_width == 1 && g.runs_at_once == 1;
-  if (plain && s.vectors == 2 && s.x == nullptr && s.sum == nullptr && s.beta == 1) return products(g, s);
   const ConvPixelFunction* one = s.vectors == 2 ? ConvPixels<2, 1>::of : ConvPixels<1, 1>::of;
   const int64_t pixels = pixels_of(g), half = g.kernel_width / 2;
   // Of a part of the work none go in twos: all outputs of a pixel are to be summed in the same way

@@ -108,6 +108,8 @@ struct SeriesKernels {
   void (*columns)(const SeriesGeometry&, const float* u, float scale, int64_t vectors, float* out, int64_t begin,
                   int64_t end);
   void (*conv)(const SeriesGeometry&, const ConvStep&);
+  /// out = J u of a 1x1 kernel on a row of pixels, of two vectors, run by run; the step's other members are not read.
+  void (*products)(const SeriesGeometry&, const ConvStep&);
   void (*gradient)(const SeriesGeometry&, const GradientStep&);
 
   TileKernels whole_of_2;  ///< pictures of 2 x 2: 9 products for 16

@@ -64,7 +64,7 @@ void step_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, c
         product.vectors = step.vectors * together;
         product.begin = begin;
         product.end = end;
-        plan.kernels->conv(row, product);
+        (product.vectors == 2 ? plan.kernels->products : plan.kernels->conv)(row, product);
       });
     }
     member.meet();
