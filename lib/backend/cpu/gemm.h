@@ -1,4 +1,5 @@
-// Matrix products by oneDNN.
+// Matrix products by oneDNN. Their stack pointer may lie in the heap (its issue 4845, up to 3.11 at least): a
+// program that handles signals meanwhile must do so on an alternate stack (SA_ONSTACK), or the heap is written over.
 #pragma once
 
 #include <cstdint>
