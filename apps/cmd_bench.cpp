@@ -141,7 +141,7 @@ int bench_command(const std::vector<std::string>& arguments) {
   }
   const int64_t train_peak = backend->memory()->stats().peak_bytes;
   const auto evaluate = [&](TapeProfile* profile) {
-    Tape tape(*backend, {.fast = !options.has("direct"), .profile = profile});
+    Tape tape(*backend, {.fast = !options.has("direct"), .many = true, .profile = profile});
     graph.forward(tape, tape.input(backend->upload(inputs.images)));
     backend->synchronise();
   };

@@ -71,8 +71,9 @@ struct TapeMode {
   bool record = false;        ///< keep what a backward pass needs
   bool training = false;      ///< layers use their training form (degree of the series, power iterations)
   bool check_finite = false;  ///< module graphs check every output and throw Error naming the layer
-  bool fast = false;  ///< evaluation sums products as training does (SeriesProducts::fast): no bound of rounding
-                      ///< errors holds for it, the function is the same
+  bool fast =
+      false;  ///< evaluation sums products as training does (SeriesProducts::fast) and may take a shorter
+              ///< series: no bound of rounding errors holds for it, the function is the same within 1e-6 a layer
   bool many = false;  ///< many images will follow: what pays for many is done from the first on, and the function stays
                       ///< one and the same
   /// Module graphs keep activations at about this many places only and compute the others again in the backward pass;

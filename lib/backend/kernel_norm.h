@@ -49,6 +49,12 @@ class KernelNormKernels {
   /// dk for ds with u, v held fixed.
   virtual void four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) = 0;
 
+  /// One round of power iteration: s[g] = |J_g v_g| / |v_g| on zero-padded maps, u = J v of unit length a group (v
+  /// where that is 0). v, u (C, H, W) row-major. s is an estimate of |J_g| from below.
+  virtual void stretch(const Tensor& k, int64_t groups, const Tensor& v, Tensor& u, Tensor& s) = 0;
+  /// dk for ds with v of unit length and u held fixed: ds[g] u_g v_g' at every tap.
+  virtual void stretch_backward(const Tensor& v, const Tensor& u, const Tensor& ds, Tensor& dk) = 0;
+
   /// y[g] = k[g] * numerator / (s[g] + epsilon); s (g).
   virtual void scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) = 0;
   virtual void scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon,

@@ -41,6 +41,7 @@ NodeDescription convolution(const Attributes& settings, const std::string& varia
     copy_settings(settings, node.attributes, {"variant", "shuffle2"});
   }
   copy_settings(settings, node.attributes, {"paired", "fit"});
+  node.attributes.set("scale", std::string("stretch"));
   for (const char* key : kSeriesKeys) copy_settings(settings, node.attributes, {key});
   if (kernel > 1) copy_settings(settings, node.attributes, {"norm"});
   return node;

@@ -14,7 +14,8 @@ namespace gsnet {
 ///   variant    "gs" | "lpr" | "permuted" | "soc": soc has no shuffle and, unless set, one group
 ///   paired     (true)                      activation "maxmin" | "maxmin_halves" | "householder" (maxmin)
 ///   order      "max_first" | "min_first"   head       "normalised" | "orthogonal" | "linear" (normalised)
-///   fit, scale, norm, train_series, train_degree, eval_series, eval_degree: SkewConv's
+///   scale      of the exponentials ("stretch")
+///   fit, norm, train_series, train_degree, eval_series, eval_degree, save: SkewConv's
 ///   shuffle2   GroupShuffleConv's
 /// Throws Error for an unknown setting or an input that does not divide by 32.
 Description lipconvnet(const Attributes& settings, const Shape& input, int64_t classes);

@@ -80,7 +80,7 @@ Tensor& tensor_of(TensorFile& file, const std::string& name) {
 TEST_CASE("model file: saved and loaded, the same logits bit for bit", "[io]") {
   const TemporaryFolder folder;
   const auto backend = make_reference_backend(1);
-  for (const char* scale : {"gram", "four_forms"}) {
+  for (const char* scale : {"gram", "stretch", "four_forms"}) {
     const Model first = small_model(*backend, scale);
     train_once(*first.graph);
     save_model(folder / "one", first);

@@ -140,6 +140,17 @@ void add_matrices(std::vector<OpCase>& cases) {
                      }
                      return ops::four_forms(v[0], kGroups, 0, forms);
                    }});
+  for (const int64_t taps : {1, 3, 5}) {
+    cases.push_back(
+        {"stretch, " + std::to_string(taps), {{{8, 4, taps, taps}}}, [](Tape& tape, const std::vector<Var>& v) {
+           Backend& backend = tape.backend();
+           Tensor u;
+           const Tensor start = make_input(backend, {{2, 4 * 3 * 2}}, 60), unit = backend.empty_like(start);
+           Tensor rows = unit;
+           backend.normalise_rows(start, rows);
+           return ops::stretch(v[0], 2, rows.view({8, 3, 2}), u);
+         }});
+  }
   cases.push_back({"scale_groups",
                    {{{8, 4, 3, 3}}, {{2}, Layout::row_major, positive}},
                    [](Tape&, const std::vector<Var>& v) { return ops::scale_groups(v[0], v[1], 2.1, 1e-12); },

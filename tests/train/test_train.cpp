@@ -102,7 +102,7 @@ TEST_CASE("parameters are updated during the backward pass as after it", "[train
 TEST_CASE("what is made again in the backward pass gives the same step for less memory", "[train]") {
   const Tensor images = noise(4);
   const Tensor labels = Tensor::of<int32_t>({4}, {0, 1, 2, 3});
-  for (const char* scale : {"gram", "four_forms"}) {
+  for (const char* scale : {"gram", "stretch", "four_forms"}) {
     std::vector<std::vector<float>> kernels;
     std::vector<int64_t> peaks;
     for (const char* save : {"iterates", "input"}) {

@@ -79,6 +79,16 @@ void CheckBackend::four_forms_backward(const Tensor& k, const FourForms& forms, 
        [&](Backend& on, Arguments& the) { on.four_forms_backward(the.in(k), the.in(forms), the.in(ds), the.out(dk)); });
 }
 
+void CheckBackend::stretch(const Tensor& k, int64_t groups, const Tensor& v, Tensor& u, Tensor& s) {
+  both("stretch",
+       [&](Backend& on, Arguments& the) { on.stretch(the.in(k), groups, the.in(v), the.out(u), the.out(s)); });
+}
+
+void CheckBackend::stretch_backward(const Tensor& v, const Tensor& u, const Tensor& ds, Tensor& dk) {
+  both("stretch_backward",
+       [&](Backend& on, Arguments& the) { on.stretch_backward(the.in(v), the.in(u), the.in(ds), the.out(dk)); });
+}
+
 void CheckBackend::scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) {
   both("scale_groups",
        [&](Backend& on, Arguments& the) { on.scale_groups(the.in(k), the.in(s), numerator, epsilon, the.out(y)); });

@@ -52,6 +52,8 @@ class CudaBackend final : public Backend {
                           Tensor& dk) override;
   void four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) override;
   void four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) override;
+  void stretch(const Tensor& k, int64_t groups, const Tensor& v, Tensor& u, Tensor& s) override;
+  void stretch_backward(const Tensor& v, const Tensor& u, const Tensor& ds, Tensor& dk) override;
   void scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) override;
   void scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon, const Tensor& dy,
                              Tensor& dk, Tensor& ds) override;

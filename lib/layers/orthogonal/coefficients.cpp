@@ -11,24 +11,46 @@ namespace gsnet {
 namespace {
 
 constexpr int kPieces = 64;
+constexpr double kLeastRadius = 1e-3;
 
-/// Chebyshev expansion of exp on [-iR, iR] as a polynomial in J: sum_k a_k U_k(J / R), a_0 = J_0(R), a_k = 2 J_k(R),
-/// with the real recurrence U_{k+1}(z) = 2 z U_k + U_{k-1} (Jacobi-Anger).
-std::vector<double> jacobi_anger(int degree, double radius) {
-  const auto count = static_cast<size_t>(degree) + 1;
+/// Polynomials in J by the basis U_k(J / R), which is i^k T_k on [-iR, iR]: U_0 = 1, U_1(z) = z,
+/// U_{k+1}(z) = 2 z U_k + U_{k-1}. No U_k is larger than 1 there.
+std::vector<double> from_chebyshev(const std::vector<double>& a, double radius) {
+  const size_t count = a.size();
   std::vector<double> before(count), now(count), sum(count);
   before[0] = 1;
   now[1] = 1 / radius;
-  sum[0] = std::cyl_bessel_j(0, radius);
-  for (int k = 1; k <= degree; ++k) {
-    const double a = 2 * std::cyl_bessel_j(k, radius);
-    for (size_t i = 0; i < count; ++i) sum[i] += a * now[i];
+  sum[0] = a[0];
+  for (size_t k = 1; k < count; ++k) {
+    for (size_t i = 0; i < count; ++i) sum[i] += a[k] * now[i];
     std::vector<double> next(count);
     for (size_t i = 0; i < count; ++i) next[i] = before[i] + (i > 0 ? 2 / radius * now[i - 1] : 0);
     before = std::move(now);
     now = std::move(next);
   }
   return sum;
+}
+
+std::vector<double> to_chebyshev(const std::vector<double>& c, double radius) {
+  std::vector<double> a = {c.back()};
+  for (size_t k = c.size() - 1; k-- > 0;) {  // a <- c_k + R z a, z U_j = (U_{j+1} - U_{j-1}) / 2
+    std::vector<double> next(a.size() + 1);
+    next[1] = radius * a[0];
+    for (size_t j = 1; j < a.size(); ++j) {
+      next[j + 1] += radius * a[j] / 2;
+      next[j - 1] -= radius * a[j] / 2;
+    }
+    next[0] += c[k];
+    a = std::move(next);
+  }
+  return a;
+}
+
+/// exp = J_0(R) + sum_k 2 J_k(R) U_k.
+std::vector<double> jacobi_anger(int degree, double radius) {
+  std::vector<double> a = {std::cyl_bessel_j(0, radius)};
+  for (int k = 1; k <= degree; ++k) a.push_back(2 * std::cyl_bessel_j(k, radius));
+  return from_chebyshev(a, radius);
 }
 
 /// Coefficients of |p(i t)|^2 in s = t^2, in extended precision.
@@ -84,6 +106,17 @@ std::vector<double> series_coefficients(const SeriesForm& form, double radius) {
   const double largest = series_bound(c, UpperBound::proven(radius)).value();
   for (double& value : c) value /= largest;
   return c;
+}
+
+std::vector<double> economised(const std::vector<double>& coefficients, UpperBound radius, double error) {
+  const double r = std::max(radius.value(), kLeastRadius);
+  std::vector<double> a = to_chebyshev(coefficients, r);
+  double dropped = std::abs(a.back());
+  size_t kept = a.size();
+  for (; kept > 2 && dropped <= error; dropped += std::abs(a[kept - 1])) --kept;
+  if (kept == a.size()) return coefficients;
+  a.resize(kept);
+  return from_chebyshev(a, r);
 }
 
 UpperBound series_bound(const std::vector<double>& coefficients, UpperBound radius) {

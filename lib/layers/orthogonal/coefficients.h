@@ -28,6 +28,11 @@ std::vector<double> series_coefficients(const SeriesForm& form, double radius);
 /// polynomial in t^2, on 64 pieces, rounded outward. For skew J with |J| <= radius this bounds |p(J)|, J being normal.
 UpperBound series_bound(const std::vector<double>& coefficients, UpperBound radius);
 
+/// The polynomial of least degree, 1 or more, that is left when the last terms of sum_k c_k J^k in Chebyshev
+/// polynomials on [-iR, iR] are dropped and what is dropped stays below `error` there: Lanczos, "Applied Analysis"
+/// (1956), VII. The same function, within `error`, by fewer convolutions where |J| is known to be small.
+std::vector<double> economised(const std::vector<double>& coefficients, UpperBound radius, double error);
+
 std::string to_string(SeriesFamily family);
 
 }  // namespace gsnet

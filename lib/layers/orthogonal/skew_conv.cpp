@@ -27,12 +27,28 @@ SeriesForm series_from(const Attributes& attributes, const std::string& prefix, 
   return form;
 }
 
+/// How far a fast evaluation may be from the series as written, in units of its input, and the images a channel of a
+/// group after which bounding |J| for it has paid.
+constexpr double kEconomyError = 3e-7;
+constexpr int64_t kBoundImages = 10;
+
 /// Pixels of the largest map of which the whole exponential is less work than its series: by a factor of 5 at 2 x 2, by
 /// next to nothing at 4 x 4.
 constexpr int64_t kDensePixels = 4;
 
-/// |J| that the scale aims at, for the coefficients.
+double standard_norm(const SkewConvSpec& spec) {
+  if (spec.kernel == 1) return 1;
+  return spec.scale == ScaleKind::gram ? 2.1 : spec.scale == ScaleKind::stretch ? 1.05 : 0.7;
+}
+
+/// How far |J| may be above a stretch for the coefficients to be made for it, and degrees that are enough for it: off
+/// by 9e-3 and 6e-7.
+constexpr double kStretchMargin = 1.1;
+constexpr int kStretchTrainDegree = 3, kStretchDegree = 7;
+
+/// |J| that is expected, for the coefficients.
 double design_radius(const SkewConvSpec& spec) {
+  if (spec.scale == ScaleKind::stretch) return kStretchMargin * spec.norm;
   return spec.scale == ScaleKind::gram ? spec.norm : spec.norm * static_cast<double>(spec.kernel);
 }
 
@@ -70,11 +86,14 @@ SkewConvSpec SkewConvSpec::from(const Attributes& attributes) {
     spec.fit = attributes.choice("fit", {"per_group", "head"}) == 0 ? ChannelFit::per_group : ChannelFit::head;
   }
   if (attributes.find("scale") != nullptr) {
-    spec.scale = attributes.choice("scale", {"gram", "four_forms"}) == 0 ? ScaleKind::gram : ScaleKind::four_forms;
+    constexpr ScaleKind kKinds[] = {ScaleKind::gram, ScaleKind::stretch, ScaleKind::four_forms};
+    spec.scale = kKinds[attributes.choice("scale", {"gram", "stretch", "four_forms"})];
   }
-  const double reference_correction = spec.kernel == 1 ? 1.0 : 0.7;
-  const double sound_norm = spec.kernel == 1 ? 1.0 : 2.1;
-  spec.norm = attributes.number("norm", spec.scale == ScaleKind::gram ? sound_norm : reference_correction);
+  spec.norm = attributes.number("norm", standard_norm(spec));
+  if (spec.scale == ScaleKind::stretch) {
+    spec.train.degree = kStretchTrainDegree;
+    spec.evaluate.degree = kStretchDegree;
+  }
   spec.train = series_from(attributes, "train", spec.train);
   spec.evaluate = series_from(attributes, "eval", spec.evaluate);
   if (attributes.find("save") != nullptr) {
@@ -110,9 +129,9 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
   evaluate_series_ = {.coefficients = series_coefficients(spec.evaluate, radius), .groups = spec.groups};
   fast_evaluate_series_ = evaluate_series_;
   fast_evaluate_series_.products = SeriesProducts::fast;
-  kernel_ = make_skew_weight(backend_, context.key.with(0), spec.groups,
-                             {inner_, inner_ / spec.groups, spec.kernel, spec.kernel}, spec.scale, spec.norm,
-                             spec.save == SeriesSave::input);
+  kernel_ = make_skew_weight(
+      backend_, context.key.with(0), spec.groups, {inner_, inner_ / spec.groups, spec.kernel, spec.kernel},
+      {x[1] / spec.stride, x[2] / spec.stride}, spec.scale, spec.norm, spec.save == SeriesSave::input);
   if (spec.bias) {
     const double range = 1 / std::sqrt(static_cast<double>(spec.out_channels));
     bias_.value = draw_tensor(backend_, context.key.with(1), {spec.out_channels},
@@ -132,8 +151,10 @@ Var SkewConv::forward(Tape& tape, const Var& x) {
 Var SkewConv::exponential(Tape& tape, const Var& x) {
   const Var k = kernel_.use(tape);
   if (spec_.kernel != 1) {
-    if (dense_pays(tape.mode(), x.shape(), k)) return dense_exponential(x, k);
-    return ops::conv_exp(x, k, series(tape.mode()));
+    if (tape.mode().training || !tape.mode().fast || k.tracked()) {
+      return ops::conv_exp(x, k, tape.mode().training ? train_series_ : evaluate_series_);
+    }
+    return fast_evaluation(tape.mode(), x, k);
   }
   // A series costs degree products with (pixels x m), an exponential some 14 with (m x m); backward as much again
   // twice.
@@ -160,27 +181,30 @@ Var SkewConv::small_exponential(Tape& tape, const Var& x, const Var& k) {
   return ops::conv2d(x, e, nullptr, {.groups = spec_.groups});
 }
 
-// The matrix costs the series of as many images as it has rows: it is made once so many have been evaluated, or at
-// once where they are announced.
-bool SkewConv::dense_pays(const TapeMode& mode, const Shape& x, const Var& k) {
-  const int64_t pixels = x[2] * x[3], rows = pixels * inner_ / spec_.groups;
-  if (mode.training || !mode.fast || k.tracked() || pixels > kDensePixels || x[2] != x[3]) return false;
-  if (!images_of_ || !images_of_.shares_storage_with(k.value)) {
-    images_of_ = k.value;
-    images_ = 0;
-    dense_ = {};
+// A matrix costs the series of as many images as it has rows, the bound of |J| about ten times as many of one group's
+// channels: each is made once so many have been evaluated, or at once where many are announced.
+Var SkewConv::fast_evaluation(const TapeMode& mode, const Var& x, const Var& k) {
+  const int64_t high = x.shape()[2], wide = x.shape()[3], m = inner_ / spec_.groups;
+  const bool small = high == wide && high * wide <= kDensePixels;
+  if (!fast_.of || !fast_.of.shares_storage_with(k.value)) fast_ = {.of = k.value, .series = fast_evaluate_series_};
+  const int64_t images = small ? high * wide * m : kBoundImages * m;
+  const bool pays = mode.many || fast_.images >= images;
+  if (pays && small) return dense_exponential(x, k);
+  if (pays && fast_.bounded_for != Shape{high, wide}) {
+    const UpperBound radius = operator_bound(backend_.download(k.value), {inner_, high, wide}).value;
+    fast_.series.coefficients = economised(fast_evaluate_series_.coefficients, radius, kEconomyError);
+    fast_.bounded_for = {high, wide};
   }
-  const bool pays = mode.many || images_ >= rows;
-  images_ += pays ? 0 : x[0];
-  return pays;
+  fast_.images += x.shape()[0];
+  return ops::conv_exp(x, k, fast_.series);
 }
 
 // With the pixels as channels, (N, C s s, 1, 1), the exponential is one 1x1 convolution.
 Var SkewConv::dense_exponential(const Var& x, const Var& k) {
   const int64_t side = x.shape()[2];
-  if (!dense_) dense_ = dense_matrix(k.value, fast_evaluate_series_, side);
+  if (!fast_.dense) fast_.dense = dense_matrix(k.value, fast_evaluate_series_, side);
   const Var flat = ops::space_to_depth(x, side);
-  return ops::depth_to_space(ops::conv2d(flat, x.tape->input(dense_), nullptr, {.groups = spec_.groups}), side);
+  return ops::depth_to_space(ops::conv2d(flat, x.tape->input(fast_.dense), nullptr, {.groups = spec_.groups}), side);
 }
 
 // Images of unit vectors through exp(-J) = exp(J)' are the matrix's rows.
@@ -236,10 +260,9 @@ Tensor SkewConv::executed_exponential(const Tensor& k) const {
 }
 
 /// The sharpest bound of |J|.
-LayerBound SkewConv::operator_bound(const Tensor& k, const Shape& x) const {
-  const Shape y = output_shape(x);
+LayerBound SkewConv::operator_bound(const Tensor& k, const Shape& map) const {
   const int64_t pad = spec_.kernel / 2;
-  return conv_operator_bound(k, {{.pad = {pad, pad, pad, pad}, .groups = spec_.groups}, y[1], y[2]});
+  return conv_operator_bound(k, {{.pad = {pad, pad, pad, pad}, .groups = spec_.groups}, map[1], map[2]});
 }
 
 LayerBound SkewConv::lipschitz(const Shape& x) const {
@@ -252,7 +275,7 @@ LayerBound SkewConv::lipschitz(const Shape& x) const {
   LayerBound radius = conv_norm_bound(k, spec_.groups);
   UpperBound stretch = series_bound(evaluate_series_.coefficients, radius.value);
   if (stretch.value() > 1 + kHarmlessExpansion) {
-    radius = operator_bound(k, x);
+    radius = operator_bound(k, output_shape(x));
     stretch = stretch.min(series_bound(evaluate_series_.coefficients, radius.value));
   }
   return {stretch, fmt::format("{} degree {}, |J| <= {:.4g} by {}", to_string(spec_.evaluate.family),
@@ -273,8 +296,8 @@ RoundingBound SkewConv::rounding(std::span<const Shape> x, const Arithmetic& ari
     const UpperBound norm = block_norm_bound(executed_exponential(k)).value;
     error = product_rounding(arithmetic, products, norm, UpperBound::proven(0));
   } else {
-    error = series_rounding(arithmetic, evaluate_series_.coefficients, products, operator_bound(k, x[0]).value,
-                            conv_partial_norm_bound(k, spec_.groups));
+    error = series_rounding(arithmetic, evaluate_series_.coefficients, products,
+                            operator_bound(k, output_shape(x[0])).value, conv_partial_norm_bound(k, spec_.groups));
   }
   if (!spec_.bias) return error;
   const UpperBound norm = lipschitz(x[0]).value + error.relative;

@@ -27,10 +27,10 @@ struct SkewConvSpec {
   bool paired = true;  ///< the shuffle moves neighbouring pairs together
   ChannelFit fit = ChannelFit::per_group;
   ScaleKind scale = ScaleKind::gram;
-  double norm = 2.1;  ///< gram: |J| <= norm; four_forms: the correction (0.7)
-  SeriesForm train{SeriesFamily::chebyshev, 5};
-  SeriesForm evaluate{SeriesFamily::chebyshev, 9};
-  SeriesSave save = SeriesSave::iterates;  ///< what training keeps of the series for the backward pass
+  double norm = 2.1;  ///< gram: |J| <= norm; stretch: |J| about norm (1.05); four_forms: the correction (0.7)
+  SeriesForm train{SeriesFamily::chebyshev, 5};     ///< stretch: 3
+  SeriesForm evaluate{SeriesFamily::chebyshev, 9};  ///< stretch: 7
+  SeriesSave save = SeriesSave::iterates;           ///< what training keeps of the series for the backward pass
   bool bias = true;
 
   static SkewConvSpec from(const Attributes& attributes);
@@ -73,18 +73,17 @@ class SkewConv final : public UnaryModule {
  private:
   Var exponential(Tape& tape, const Var& x);
   Var small_exponential(Tape& tape, const Var& x, const Var& k);
-  /// Whether fast evaluation of this map is by now worth the whole exponential as one matrix a group; counts images.
-  bool dense_pays(const TapeMode& mode, const Shape& x, const Var& k);
+  /// Within 1e-6 of the series, by whatever is fastest for the images that have come so far.
+  Var fast_evaluation(const TapeMode& mode, const Var& x, const Var& k);
+  /// exp(J) as one matrix a group.
   Var dense_exponential(const Var& x, const Var& k);
   /// exp(J) on maps of side x side, (C s s, C/g s s, 1, 1): channels in the order of space-to-depth.
   Tensor dense_matrix(const Tensor& k, const SeriesSpec& series, int64_t side) const;
   Emitter::Value emit_exponential(Emitter& emitter, Emitter::Value x, const Shape& map, const Tensor* bias) const;
   /// exp(K) of a 1 x 1 kernel as executed, on the host: (groups, m, m).
   Tensor executed_exponential(const Tensor& k) const;
-  LayerBound operator_bound(const Tensor& k, const Shape& x) const;
-  const SeriesSpec& series(const TapeMode& mode) const {
-    return mode.training ? train_series_ : mode.fast ? fast_evaluate_series_ : evaluate_series_;
-  }
+  /// Of maps (C, H, W).
+  LayerBound operator_bound(const Tensor& k, const Shape& map) const;
 
   SkewConvSpec spec_;
   Backend& backend_;
@@ -95,8 +94,14 @@ class SkewConv final : public UnaryModule {
   Parameter bias_;
   Tensor kept_exponential_;  // of the evaluation kernel, 1x1 only
   Tensor kept_of_;
-  int64_t images_ = 0;  // evaluated by series with the kernel images_of_
-  Tensor images_of_, dense_;
+  struct FastEvaluation {
+    Tensor of;           ///< the kernel
+    int64_t images = 0;  ///< evaluated with it so far
+    Tensor dense;
+    SeriesSpec series;  ///< the economised one, if |J| has been bounded
+    Shape bounded_for;  ///< the map's (H, W), or empty
+  };
+  FastEvaluation fast_;
 };
 
 }  // namespace gsnet

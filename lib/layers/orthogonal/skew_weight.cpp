@@ -25,6 +25,31 @@ Tensor unit_rows(Backend& backend, RandomKey key, int64_t groups, int64_t size) 
 
 }  // namespace
 
+StretchScale::StretchScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored, const Shape& map,
+                           double norm)
+    : groups_(groups), norm_(norm) {
+  const int64_t channels = stored.shape()[0];
+  next_ = unit_rows(backend, key, groups, channels / groups * map[0] * map[1]).view({channels, map[0], map[1]});
+  Tensor k = backend.empty_like(stored), s = backend.empty({groups});
+  backend.skew(stored, groups, k);
+  for (int round = 0; round < kInitialRounds; ++round) {
+    last_ = next_;
+    next_ = backend.empty_like(last_);
+    backend.stretch(k, groups, last_, next_, s);
+  }
+}
+
+Var StretchScale::apply(Tape& tape, const Var& k) {
+  const bool turns = tape.mode().training && !tape.mode().again;
+  if (turns) last_ = next_;
+  Tensor after;
+  const Var s = ops::stretch(k, groups_, tape.mode().training ? last_ : next_, after);
+  if (turns) next_ = after;
+  return ops::scale_groups(k, s, norm_, 1e-12);
+}
+
+void StretchScale::visit(const std::string& path, Visitor& visitor) { visitor.buffer(path + "_vector", next_); }
+
 FourFormsScale::FourFormsScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored, double correction)
     : groups_(groups) {
   const Shape& kernel = stored.shape();
@@ -66,8 +91,8 @@ void FourFormsScale::visit(const std::string& path, Visitor& visitor) {
   visitor.buffer(path + "_steps", steps_);
 }
 
-Weight make_skew_weight(Backend& backend, RandomKey key, int64_t groups, const Shape& kernel, ScaleKind scale,
-                        double norm, bool remade) {
+Weight make_skew_weight(Backend& backend, RandomKey key, int64_t groups, const Shape& kernel, const Shape& map,
+                        ScaleKind scale, double norm, bool remade) {
   Weight weight;
   const double deviation = 1 / std::sqrt(static_cast<double>(kernel[1]));
   weight.stored.value =
@@ -76,6 +101,8 @@ Weight make_skew_weight(Backend& backend, RandomKey key, int64_t groups, const S
   weight.push(std::make_unique<SkewPart>(groups, remade));
   if (scale == ScaleKind::gram) {
     weight.push(std::make_unique<GramScale>(groups, norm));
+  } else if (scale == ScaleKind::stretch) {
+    weight.push(std::make_unique<StretchScale>(backend, key.with(1), groups, weight.stored.value, map, norm));
   } else {
     weight.push(std::make_unique<FourFormsScale>(backend, key.with(1), groups, weight.stored.value, norm));
   }

@@ -12,7 +12,8 @@ namespace gsnet {
 
 /// How a kernel's size is controlled.
 enum class ScaleKind : uint8_t {
-  gram,        ///< divided by a sound upper bound of |J|: |J| <= norm holds
+  gram,     ///< divided by a sound upper bound of |J|: |J| <= norm holds
+  stretch,  ///< divided by an estimate of |J| on the layer's map, from below: tighter by a factor of about 2, and cheap
   four_forms,  ///< the reference code: correction * k / (smallest bilinear form + 1e-12); |J| <= sqrt(taps) correction
                ///< only if its power iteration has converged
 };
@@ -39,6 +40,23 @@ class GramScale final : public Parametrisation {
   double norm_;
 };
 
+/// k * norm / s, s the stretch of a vector (C, H, W) a group that every training step turns by one round of power
+/// iteration, many at the start. The vector is a buffer of the model, so that evaluation computes the same s again; how
+/// far |J| is above `norm` then, a bound must tell.
+class StretchScale final : public Parametrisation {
+ public:
+  /// For a kernel of (groups m, m, height, width) on maps of the size of `map` (H, W); `stored` gives the first vector.
+  StretchScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored, const Shape& map, double norm);
+  Var apply(Tape& tape, const Var& k) override;
+  void visit(const std::string& path, Visitor& visitor) override;
+
+ private:
+  int64_t groups_;
+  double norm_;
+  Tensor next_;  // (C, H, W), groups of unit length
+  Tensor last_;  // the one before, which this step's forward pass used
+};
+
 /// The reference code's scale (arXiv 2406.10019, public code): vectors u1 … v4 and `correction` are buffers of the
 /// model; 50 rounds of power iteration at the start and every 200 training steps, one in between, none in evaluation.
 class FourFormsScale final : public Parametrisation {
@@ -55,9 +73,9 @@ class FourFormsScale final : public Parametrisation {
   Tensor steps_;       // (1) i64, on the host
 };
 
-/// A kernel (groups m, m, height, width) with N(0, 1/m) entries, its skew part scaled to `norm`.
-Weight make_skew_weight(Backend& backend, RandomKey key, int64_t groups, const Shape& kernel, ScaleKind scale,
-                        double norm, bool remade);
+/// A kernel (groups m, m, height, width) with N(0, 1/m) entries, its skew part scaled to `norm`; for maps (H, W).
+Weight make_skew_weight(Backend& backend, RandomKey key, int64_t groups, const Shape& kernel, const Shape& map,
+                        ScaleKind scale, double norm, bool remade);
 
 /// Fills a new parameter on the machine by value(random) in memory order.
 template <class Draw>
