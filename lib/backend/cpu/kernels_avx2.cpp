@@ -15,6 +15,7 @@ const SeriesKernels& series_kernels_avx2() {
                                             isa_avx2::conv,
                                             isa_avx2::products,
                                             isa_avx2::gradient,
+                                            isa_avx2::small_gradient,
                                             isa_avx2::tile_kernels<isa_avx2::Toeplitz2>(),
                                             isa_avx2::tile_kernels<isa_avx2::Winograd4>()};
   return kernels;

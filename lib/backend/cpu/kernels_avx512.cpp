@@ -15,6 +15,7 @@ const SeriesKernels& series_kernels_avx512() {
                                             isa_avx512::conv,
                                             isa_avx512::products,
                                             isa_avx512::gradient,
+                                            isa_avx512::small_gradient,
                                             isa_avx512::tile_kernels<isa_avx512::Toeplitz2>(),
                                             isa_avx512::tile_kernels<isa_avx512::Winograd4>()};
   return kernels;

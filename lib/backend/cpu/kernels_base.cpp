@@ -15,6 +15,7 @@ const SeriesKernels& series_kernels_base() {
                                             isa_base::conv,
                                             isa_base::products,
                                             isa_base::gradient,
+                                            isa_base::small_gradient,
                                             isa_base::tile_kernels<isa_base::Toeplitz2>(),
                                             isa_base::tile_kernels<isa_base::Winograd4>()};
   return kernels;

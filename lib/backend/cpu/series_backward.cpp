@@ -44,8 +44,9 @@ struct Backward {
     return static_cast<float>(spec.coefficients[at] / spec.coefficients[at - 1]);
   }
 
-  /// A team's tasks are consecutive, so the pairs of team and group that occur, in order, are numbered by team + group.
-  float* gradient_of(int64_t team, int64_t group) const { return gradients + (team + group) * plan.gradient_floats(); }
+  float* gradient_of(int64_t team, int64_t group) const {
+    return gradients + plan.team_gradient(team, group) * plan.gradient_floats();
+  }
 
   float* buffers_of(const Member& member) const { return scratch + member.team() * layout.size; }
 
@@ -86,6 +87,14 @@ struct Backward {
     const SeriesGeometry& g = plan.geometry;
     const Share pixels = member.share(pixels_of(g));
     const int64_t slot = m % terms;
+    if (plan.small_gradient) {
+      const Share taps = member.share(taps_of(g));
+      if (task < 0) return;
+      plan.kernels->small_gradient(g, {a_of(m, buffers), iterate(m + 1, task, buffers), ratio(m + 1),
+                                       gradient_of(member.team(), plan.group_of(task)), !first_of_group || m > 0,
+                                       plan.vectors_of(task), taps.begin, taps.end});
+      return;
+    }
     if (task >= 0) {
       plan.kernels->columns(g, iterate(m + 1, task, buffers), ratio(m + 1), plan.vectors_of(task),
                             buffers + layout.columns + slot * plan.column_floats(), pixels.begin, pixels.end);
@@ -121,7 +130,7 @@ struct Backward {
     const SeriesKernels& kernels = *plan.kernels;
     float* buffers = buffers_of(member);
     const Share part = member.share(pixels_of(g));
-    const bool first_of_group = task >= 0 && (task == plan.first_task(member.team()) || task % plan.blocks == 0);
+    const bool first_of_group = task >= 0 && plan.first_of_group(member.team(), task);
     if (task >= 0) {
       const int64_t vectors = plan.vectors_of(task);
       kernels.load(g, plan.view(x, task), 1, vectors, buffers, part.begin, part.end);
@@ -172,9 +181,7 @@ void add_up_gradients(const Backward& backward, int threads, const Tensor& dk) {
       const int64_t group = item / g.runs;
       bool add = false;
       for (int64_t team = 0; team < plan.teams; ++team) {
-        const bool took_part =
-            plan.first_task(team) < (group + 1) * plan.blocks && plan.first_task(team + 1) > group * plan.blocks;
-        if (!took_part) continue;
+        if (!plan.works_on(team, group)) continue;
         unpack_gradient(plan, backward.gradient_of(team, group), item % g.runs, add,
                         dk.data<float>() + group * group_floats);
         add = true;
@@ -198,7 +205,7 @@ void series_backward(const SeriesMachine& machine, const Tensor& x, const Tensor
   const BackwardScratch layout(plan, recompute ? spec.degree() : 1, terms);
   const Scratch weights(machine.memory, floats(plan.groups * plan.weight_floats()));
   const Scratch buffers(machine.memory, floats(plan.teams * layout.size));
-  const Scratch gradients(machine.memory, floats((plan.teams + plan.groups - 1) * plan.gradient_floats()));
+  const Scratch gradients(machine.memory, floats(plan.team_gradients() * plan.gradient_floats()));
   pack_series_weights(plan, k.data<float>(), machine.threads, weights.floats());
   const Backward backward{
       plan, spec, weights.floats(), x, dy, saved, dx, terms, layout, buffers.floats(), gradients.floats()};

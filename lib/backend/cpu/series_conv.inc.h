@@ -24,7 +24,10 @@ struct ConvPixel {
   const ConvStep* step;
   int64_t row, column;    ///< of the first of the pixels
   int64_t first_channel;  ///< of the run
+  int64_t repeats;        ///< so often, a pixel or two further right each time, with the same taps inside
 };
+
+constexpr int64_t kNearFloats = 8 * 1024;  // in the first-level cache
 
 /// Weights stream through the caches: they are asked for this many floats before they are used.
 constexpr int64_t kWeightsAhead = 512;
@@ -42,62 +45,66 @@ static void conv_pixels(const ConvPixel& at) {
   const TapRange rows = taps_inside(at.row, g.height, g.kernel_height);
   const TapRange columns = taps_inside(at.column, g.width, g.kernel_width);
   const float* weights = s.weights + at.first_channel * taps_of(g) * g.channels;
+  const int64_t row_floats = g.width * pixel_floats, kernel_row = g.kernel_width * g.channels * kRun;
+  const float* window = s.u + (at.row + rows.begin - g.kernel_height / 2) * row_floats +
+                        (at.column + columns.begin - g.kernel_width / 2) * pixel_floats;
+  int64_t offset = (at.row * g.width + at.column) * pixel_floats + at.first_channel * kLanes;
+  const Vector alpha = fill(s.alpha), beta = fill(s.beta);
 
-  Vector sum[kSplit][kRun][kValues] = {};
-  for (int64_t row = rows.begin; row < rows.end; ++row) {
-    const int64_t pixel =
-        (at.row + row - g.kernel_height / 2) * g.width + at.column + columns.begin - g.kernel_width / 2;
-    const float* u = s.u + pixel * pixel_floats;
-    const float* w = weights + (row * g.kernel_width + columns.begin) * g.channels * kRun;
-    int64_t left = (columns.end - columns.begin) * g.channels;
-    for (; left >= kSplit; left -= kSplit) {
-      __builtin_prefetch(w + kWeightsAhead);
+  for (int64_t repeat = 0; repeat < at.repeats; ++repeat) {
+    Vector sum[kSplit][kRun][kValues] = {};
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
+      const float* u = window + (row - rows.begin) * row_floats;
+      const float* w = weights + row * kernel_row + columns.begin * g.channels * kRun;
+      int64_t left = (columns.end - columns.begin) * g.channels;
+      for (; left >= kSplit; left -= kSplit) {
+        __builtin_prefetch(w + kWeightsAhead);
 #pragma GCC unroll 16
-      for (int k = 0; k < kSplit; ++k) {
-        Vector value[kValues];
+        for (int k = 0; k < kSplit; ++k) {
+          Vector value[kValues];
 #pragma GCC unroll 2
-        for (int v = 0; v < kValues; ++v) {
-          value[v] = load(u + v / kVectors * pixel_floats + (k * kVectors + v % kVectors) * kVector);
+          for (int v = 0; v < kValues; ++v) {
+            value[v] = load(u + v / kVectors * pixel_floats + (k * kVectors + v % kVectors) * kVector);
+          }
+#pragma GCC unroll 16
+          for (int o = 0; o < kRun; ++o) {
+            const Vector weight = fill(w[k * kRun + o]);
+#pragma GCC unroll 2
+            for (int v = 0; v < kValues; ++v) sum[k][o][v] = multiply_add(weight, value[v], sum[k][o][v]);
+          }
         }
+        u += kSplit * kLanes;
+        w += kSplit * kRun;
+      }
+      for (; kSplit > 1 && left > 0; --left) {
 #pragma GCC unroll 16
         for (int o = 0; o < kRun; ++o) {
-          const Vector weight = fill(w[k * kRun + o]);
 #pragma GCC unroll 2
-          for (int v = 0; v < kValues; ++v) sum[k][o][v] = multiply_add(weight, value[v], sum[k][o][v]);
+          for (int v = 0; v < kValues; ++v) {
+            const Vector value = load(u + v / kVectors * pixel_floats + v % kVectors * kVector);
+            sum[0][o][v] = multiply_add(fill(w[o]), value, sum[0][o][v]);
+          }
         }
+        u += kLanes;
+        w += kRun;
       }
-      u += kSplit * kLanes;
-      w += kSplit * kRun;
     }
-    for (; kSplit > 1 && left > 0; --left) {
 #pragma GCC unroll 16
-      for (int o = 0; o < kRun; ++o) {
+    for (int o = 0; o < kRun; ++o) {
 #pragma GCC unroll 2
-        for (int v = 0; v < kValues; ++v) {
-          const Vector value = load(u + v / kVectors * pixel_floats + v % kVectors * kVector);
-          sum[0][o][v] = multiply_add(fill(w[o]), value, sum[0][o][v]);
-        }
+      for (int v = 0; v < kValues; ++v) {
+        const int64_t to = offset + v / kVectors * pixel_floats + (o * kVectors + v % kVectors) * kVector;
+        Vector total = sum[0][o][v];
+#pragma GCC unroll 16
+        for (int k = 1; k < kSplit; ++k) total += sum[k][o][v];
+        total *= beta;
+        if (s.x != nullptr) total = multiply_add(alpha, load(s.x + to), total);
+        store(s.out + to, total);
+        if (s.sum != nullptr) store(s.sum + to, load(s.sum_in + to) + total);
       }
-      u += kLanes;
-      w += kRun;
     }
-  }
-
-  const int64_t offset = ((at.row * g.width + at.column) * g.channels + at.first_channel) * kLanes;
-  const Vector alpha = fill(s.alpha), beta = fill(s.beta);
-#pragma GCC unroll 16
-  for (int o = 0; o < kRun; ++o) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kValues; ++v) {
-      const int64_t to = offset + v / kVectors * pixel_floats + (o * kVectors + v % kVectors) * kVector;
-      Vector total = sum[0][o][v];
-#pragma GCC unroll 16
-      for (int k = 1; k < kSplit; ++k) total += sum[k][o][v];
-      total *= beta;
-      if (s.x != nullptr) total = multiply_add(alpha, load(s.x + to), total);
-      store(s.out + to, total);
-      if (s.sum != nullptr) store(s.sum + to, load(s.sum_in + to) + total);
-    }
+    window += kPixels * pixel_floats;
+    offset += kPixels * pixel_floats;
   }
 }
 
@@ -184,10 +191,14 @@ static void products(const SeriesGeometry& g, const ConvStep& s) {
 static void conv(const SeriesGeometry& g, const ConvStep& s) {
   const ConvPixelFunction* one = s.vectors == 2 ? ConvPixels<2, 1>::of : ConvPixels<1, 1>::of;
   const int64_t pixels = pixels_of(g), half = g.kernel_width / 2;
-  // Of a part of the work none go in twos: all outputs of a pixel are to be summed in the same way
-  // (Arithmetic::orders).
+  // Of a part of the work that is not whole rows none go in twos: all outputs of a pixel are to be summed in the same
+  // way (Arithmetic::orders).
+  const int64_t row = g.runs * g.width;
+  const bool rows = g.runs_at_once == g.runs && s.begin % row == 0 && s.end % row == 0;
   const bool whole = s.begin == 0 && s.end == g.runs * pixels;
-  const ConvPixelFunction* two = s.vectors == 2 || !whole ? nullptr : ConvPixels<1, 2>::of;
+  const ConvPixelFunction* two = s.vectors == 2 || !(whole || rows) ? nullptr : ConvPixels<1, 2>::of;
+  // All pairs of a row at once where the pixels that they read stay near for every run.
+  const bool along = g.runs == 1 || 3 * g.width * g.channels * kVector <= kNearFloats;
   for (int64_t first = 0; first < g.runs; first += g.runs_at_once) {
     const int64_t together = first + g.runs_at_once < g.runs ? g.runs_at_once : g.runs - first;
     const int64_t base = first * pixels, stop = base + together * pixels;
@@ -195,15 +206,16 @@ static void conv(const SeriesGeometry& g, const ConvStep& s) {
     if (begin >= end) continue;
     const int64_t pixel = (begin - base) / together;
     int64_t run = (begin - base) % together;
-    ConvPixel at = {&g, &s, pixel / g.width, pixel % g.width, 0};
+    ConvPixel at = {&g, &s, pixel / g.width, pixel % g.width, 0, 1};
     for (int64_t i = begin; i < end;) {
       const bool pair =
           two != nullptr && run == 0 && i + 2 * together <= end && at.column >= half && at.column + 1 + half < g.width;
       const int64_t runs = pair ? together : smaller(together - run, end - i);
+      at.repeats = pair && along ? smaller(g.width - half - at.column, (end - i) / together) / 2 : 1;
       conv_runs(pair ? two : one, at, first + run, runs);
-      i += pair ? 2 * together : runs;
+      i += pair ? 2 * together * at.repeats : runs;
       run = 0;
-      at.column += pair ? 2 : 1;
+      at.column += pair ? 2 * at.repeats : 1;
       if (at.column < g.width) continue;
       at.column = 0;
       ++at.row;

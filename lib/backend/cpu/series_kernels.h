@@ -18,6 +18,8 @@ struct SeriesGeometry {
   int64_t height, width, kernel_height, kernel_width;
   int64_t channels;      ///< of the group, in and out
   int64_t runs;          ///< of output channels
+  int64_t run_channels;  ///< in the shorter runs
+  int64_t longer_runs;   ///< that have one more, and come first
   int64_t runs_at_once;  ///< how many runs pass over a pixel before the next pixel
   int64_t rows_at_once;  ///< rows of the picture in one pass of the weight gradient
   int64_t columns;       ///< input channels padded to whole vectors
@@ -27,8 +29,7 @@ struct SeriesGeometry {
 static inline int64_t pixels_of(const SeriesGeometry& g) { return g.height * g.width; }
 static inline int64_t taps_of(const SeriesGeometry& g) { return g.kernel_height * g.kernel_width; }
 static inline int64_t run_begin(const SeriesGeometry& g, int64_t run) {
-  const int64_t rest = g.channels % g.runs;
-  return run * (g.channels / g.runs) + (run < rest ? run : rest);
+  return run * g.run_channels + (run < g.longer_runs ? run : g.longer_runs);
 }
 
 /// A block of images of one group in a channels-last tensor.
@@ -62,6 +63,19 @@ struct GradientStep {
   int64_t vectors;     ///< of images
   int64_t begin, end;  ///< the part of column blocks x runs to do
 };
+
+/// gradient (+)= scale times the sum over pixels and lanes of a[out] u[in at the tap], of one term, for groups of few
+/// channels; of the one column block's missing channels nothing is written.
+struct SmallGradientStep {
+  const float* a;
+  const float* u;
+  float scale;
+  float* gradient;
+  bool accumulate;
+  int64_t vectors;     ///< of images
+  int64_t begin, end;  ///< the taps to do
+};
+constexpr int64_t kMostSmallTaps = 9;
 
 /// A step over tiles: `width` vectors of a pixel (or tile) lie beside each other. Tiles are counted row by row, of the
 /// whole picture; arrays of frequencies hold those from first_tile on, `together` neighbours vector by vector in turn,
@@ -111,6 +125,8 @@ struct SeriesKernels {
   /// out = J u of a 1x1 kernel on a row of pixels, of two vectors, run by run; the step's other members are not read.
   void (*products)(const SeriesGeometry&, const ConvStep&);
   void (*gradient)(const SeriesGeometry&, const GradientStep&);
+  /// For groups of at most half a vector and kernels of at most kMostSmallTaps.
+  void (*small_gradient)(const SeriesGeometry&, const SmallGradientStep&);
 
   TileKernels whole_of_2;  ///< pictures of 2 x 2: 9 products for 16
   TileKernels tiles_of_4;  ///< 4 x 4 pixels by 36 products for 144

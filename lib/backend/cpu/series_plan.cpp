@@ -32,7 +32,8 @@ constexpr int64_t kWeightFloats = 48 * 1024;    // that stay in the second-level
 constexpr int64_t kStepFloats = 40 * 1024;      // of tiles in and out, likewise, in a step
 constexpr int64_t kGradientFloats = 96 * 1024;  // in a gradient
 constexpr int64_t kLargeBlockFloats = 32 * 1024;
-constexpr int64_t kFewestChannels = 8;  // for which transforms of tiles are worth it
+constexpr int64_t kFewestChannels = 9;      // for which transforms of tiles are worth it
+constexpr int64_t kFewestSmallPixels = 64;  // for which sums over lanes at the end are few beside the others
 
 SeriesGeometry geometry_of(const SeriesKernels& kernels, const Shape& x, const Shape& k) {
   SeriesGeometry g = {};
@@ -42,6 +43,8 @@ SeriesGeometry geometry_of(const SeriesKernels& kernels, const Shape& x, const S
   g.kernel_width = std::min(k[3], 2 * x[3] - 1);
   g.channels = k[1];
   g.runs = ceil_div(g.channels, kernels.largest_run);
+  g.run_channels = g.channels / g.runs;
+  g.longer_runs = g.channels % g.runs;
   const int64_t most = std::max<int64_t>(1, kWeightFloats * g.runs / (g.channels * g.channels * taps_of(g)));
   g.runs_at_once = ceil_div(g.runs, ceil_div(g.runs, most));
   g.rows_at_once = std::max<int64_t>(1, 32 / g.width);
@@ -52,7 +55,8 @@ SeriesGeometry geometry_of(const SeriesKernels& kernels, const Shape& x, const S
 /// The form with the fewest products, if it saves a third or more.
 void choose_tiles(const SeriesKernels& kernels, SeriesPlan& plan) {
   const SeriesGeometry& g = plan.geometry;
-  if (g.kernel_height != 3 || g.kernel_width != 3 || g.channels < kFewestChannels) return;
+  if (g.kernel_height != 3 || g.kernel_width != 3) return;
+  if (g.channels < kFewestChannels || 2 * g.channels <= kernels.vector) return;
   const bool two = g.height == 2 && g.width == 2;
   const TileKernels& tiles = two ? kernels.whole_of_2 : kernels.tiles_of_4;
   const int64_t high = ceil_div(g.height, tiles.outputs), wide = ceil_div(g.width, tiles.outputs);
@@ -63,6 +67,8 @@ void choose_tiles(const SeriesKernels& kernels, SeriesPlan& plan) {
   plan.tiles_wide = wide;
 }
 
+constexpr int64_t kLineFloats = 16;  // of a line of the caches
+
 /// Blocks of two vectors of images use each weight twice; where they fill the second-level cache and the weights are
 /// few beside them, blocks of one vector are faster.
 void choose_blocks(SeriesPlan& plan) {
@@ -72,6 +78,7 @@ void choose_blocks(SeriesPlan& plan) {
   const int64_t lanes = plan.vectors * vector;
   plan.blocks = ceil_div(plan.images, lanes);
   plan.last_vectors = ceil_div(plan.images - (plan.blocks - 1) * lanes, vector);
+  plan.groups_in_turn = g.channels % kLineFloats != 0 && plan.groups * plan.weight_floats() <= kWeightFloats;
   if (plan.tiles == nullptr) return;
   const int64_t one_tile = 2 * plan.products() * g.channels * lanes, tiles = plan.tiles_high * plan.tiles_wide;
   const int64_t fewest = std::min<int64_t>(2 / plan.vectors, tiles);  // of one vector two, which share weights
@@ -92,6 +99,9 @@ SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape
   plan.kernel_height = k[2];
   plan.kernel_width = k[3];
   if (spec.products == SeriesProducts::fast) choose_tiles(kernels, plan);
+  const SeriesGeometry& g = plan.geometry;
+  plan.small_gradient = plan.tiles == nullptr && 2 * g.channels <= kernels.vector && taps_of(g) <= kMostSmallTaps &&
+                        pixels_of(g) >= kFewestSmallPixels;
   choose_blocks(plan);
   if (omp_in_parallel() != 0) threads = 1;  // teams must be complete
   plan.team_size = best_team_size(plan.tasks(), threads);
@@ -130,13 +140,24 @@ int64_t SeriesPlan::column_frequency_floats() const {
 }
 
 int64_t SeriesPlan::saved_offset(int64_t task) const {
-  const int64_t per_group = (blocks - 1) * vectors + last_vectors;  // vectors of images
-  const int64_t before = task / blocks * per_group + task % blocks * vectors;
-  return before * pixels_of(geometry) * geometry.channels * kernels->vector;
+  return (group_of(task) * group_vectors() + block_of(task) * vectors) * vector_floats();
+}
+
+bool SeriesPlan::first_of_group(int64_t team, int64_t task) const {
+  if (groups_in_turn) return task < first_task(team) + groups;
+  return task == first_task(team) || task % blocks == 0;
+}
+
+// Consecutive tasks: where groups do not come in turn, the pairs of team and group that occur are, in order, numbered
+// by team + group.
+bool SeriesPlan::works_on(int64_t team, int64_t group) const {
+  const int64_t first = first_task(team), last = first_task(team + 1);
+  if (!groups_in_turn) return first < (group + 1) * blocks && last > group * blocks;
+  return first + (group - first % groups + groups) % groups < last;
 }
 
 BlockView SeriesPlan::view(const Tensor& x, int64_t task) const {
-  const int64_t lanes = vectors * kernels->vector, first = task % blocks * lanes,
+  const int64_t lanes = vectors * kernels->vector, first = block_of(task) * lanes,
                 image = pixels_of(geometry) * channels;
   return {x.data<float>() + first * image + group_of(task) * geometry.channels, image, channels,
           std::min(lanes, images - first)};

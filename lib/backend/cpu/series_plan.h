@@ -19,17 +19,20 @@ struct SeriesPlan {
   int64_t kernel_height, kernel_width;  ///< of the whole kernel; geometry has the part that can reach into the picture
   int64_t teams, team_size;
   const TileKernels* tiles;  ///< null: direct products
+  bool small_gradient;       ///< by SeriesKernels::small_gradient; no tiles then
   int64_t tiles_high, tiles_wide;
   int64_t tiles_a_step, tiles_a_gradient;  ///< whose frequencies are computed before they are used
 
   int64_t blocks;        ///< of images
   int64_t vectors;       ///< of a block but the last
   int64_t last_vectors;  ///< of the last block
+  bool groups_in_turn;   ///< tasks go through the groups of a block before the next block, and not the other way round
 
   int64_t tasks() const { return blocks * groups; }
   int64_t first_task(int64_t team) const { return tasks() * team / teams; }
-  int64_t group_of(int64_t task) const { return task / blocks; }
-  int64_t vectors_of(int64_t task) const { return task % blocks + 1 == blocks ? last_vectors : vectors; }
+  int64_t group_of(int64_t task) const { return groups_in_turn ? task % groups : task / blocks; }
+  int64_t block_of(int64_t task) const { return groups_in_turn ? task / groups : task % blocks; }
+  int64_t vectors_of(int64_t task) const { return block_of(task) + 1 == blocks ? last_vectors : vectors; }
   /// Floats of the largest block, rounded up so that neighbouring buffers do not fall on the same cache sets.
   int64_t buffer_floats() const;
   /// Of a block with its channels padded to whole vectors.
@@ -48,7 +51,18 @@ struct SeriesPlan {
   int64_t whole_tap(int64_t tap) const;
   /// Where a task's block lies in a tensor of all blocks, and how large that tensor is.
   int64_t saved_offset(int64_t task) const;
-  int64_t saved_floats() const { return saved_offset(tasks()); }
+  int64_t saved_floats() const { return groups * group_vectors() * vector_floats(); }
+  /// Vectors of images, and floats of one of them in a group.
+  int64_t group_vectors() const { return (blocks - 1) * vectors + last_vectors; }
+  int64_t vector_floats() const { return pixels_of(geometry) * geometry.channels * kernels->vector; }
+  /// Of a team's tasks: whether it is the first of its group. A team's gradients of groups: how many teams and groups
+  /// have one, which one is whose, and whether it is there.
+  bool first_of_group(int64_t team, int64_t task) const;
+  int64_t team_gradients() const { return groups_in_turn ? teams * groups : teams + groups - 1; }
+  int64_t team_gradient(int64_t team, int64_t group) const {
+    return groups_in_turn ? team * groups + group : team + group;
+  }
+  bool works_on(int64_t team, int64_t group) const;
   /// The task's images in a channels-last tensor.
   BlockView view(const Tensor& x, int64_t task) const;
   /// Terms of the weight gradient summed in one pass: more for small maps, whose sums are short.

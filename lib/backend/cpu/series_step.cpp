@@ -30,8 +30,8 @@ TileStep tile_step(const SeriesPlan& plan, const Member& member, Chunk chunk, in
 
 /// Calls body(frequency, begin, end) for the member's part of `items` at every frequency.
 template <class Body>
-void each_frequency(const SeriesPlan& plan, const Member& member, int64_t items, Body&& body) {
-  const Share part = member.share(plan.products() * items);
+void each_frequency(int64_t frequencies, const Member& member, int64_t items, Body&& body) {
+  const Share part = member.share(frequencies * items);
   for (int64_t f = part.begin / items; f * items < part.end; ++f) {
     body(f, std::max(part.begin - f * items, int64_t{0}), std::min(part.end - f * items, items));
   }
@@ -55,7 +55,7 @@ void step_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, c
     member.meet();
     if (task >= 0) {
       const SeriesGeometry row = plan.tile_row((chunk.count + together - 1) / together);
-      each_frequency(plan, member, g.runs * row.width, [&](int64_t f, int64_t begin, int64_t end) {
+      each_frequency(plan.products(), member, g.runs * row.width, [&](int64_t f, int64_t begin, int64_t end) {
         ConvStep product = {};
         product.u = in + f * stride;
         product.weights = step.weights + f * square;
@@ -116,7 +116,7 @@ void gradient_by_tiles(const SeriesPlan& plan, const Member& member, int64_t tas
     member.meet();
     if (task < 0) return;
     const SeriesGeometry row = plan.tile_row(chunk.count);
-    each_frequency(plan, member, column_blocks(plan) * g.runs, [&](int64_t f, int64_t begin, int64_t end) {
+    each_frequency(plan.products(), member, column_blocks(plan) * g.runs, [&](int64_t f, int64_t begin, int64_t end) {
       for (size_t t = 0; t < count; ++t) {
         columns[t] = scratch + static_cast<int64_t>(t) * term_floats(plan) + f * plan.column_frequency_floats();
         a[t] = scratch + static_cast<int64_t>(t) * term_floats(plan) +

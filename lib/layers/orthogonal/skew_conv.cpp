@@ -29,7 +29,7 @@ SeriesForm series_from(const Attributes& attributes, const std::string& prefix, 
 
 /// How far a fast evaluation may be from the series as written, in units of its input, and the images a channel of a
 /// group after which bounding |J| for it has paid.
-constexpr double kEconomyError = 3e-7;
+constexpr double kEconomyError = 1e-6;
 constexpr int64_t kBoundImages = 10;
 
 /// Pixels of the largest map of which the whole exponential is less work than its series: by a factor of 5 at 2 x 2, by
