@@ -19,6 +19,10 @@ Var conv2d(const Var& x, const Var& w, const ConvEpilogue<Var>& after, const Con
 /// y = sum_k c_k J^k x (backend/series.h). k must be skew-symmetric. Saves x, k (or its remake) and what spec.save
 /// says.
 Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec);
+/// The same between a space-to-depth, two channel maps and a bias (C') or null: y (N, C', H / block, W / block). Saves
+/// x, k (or its remake) and what spec.save says.
+Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t block, const ChannelMap& before,
+                     const ChannelMap& after, const Var* bias);
 /// y (N, O) = x (N, I) w', w (O, I). Saves x, w.
 Var linear(const Var& x, const Var& w);
 /// op(a) op(b) for matrices or batches of them. Saves a, b.

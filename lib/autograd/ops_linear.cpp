@@ -81,6 +81,64 @@ Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec) {
                         });
 }
 
+Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t block, const ChannelMap& before,
+                     const ChannelMap& after, const Var* bias) {
+  Backend& backend = x.tape->backend();
+  const Shape& s = x.shape();
+  GSNET_CHECK(s.rank() == 4 && block >= 1 && s[2] % block == 0 && s[3] % block == 0,
+              fmt::format("[conv_exp_between] {} does not divide into blocks of {} x {}", to_string(s), block, block));
+  GSNET_CHECK(before.inputs() == s[1] * block * block && after.inputs() == before.outputs(),
+              fmt::format("[conv_exp_between] maps from {} to {} and from {} channels do not fit {}", before.inputs(),
+                          before.outputs(), after.inputs(), to_string(s)));
+  GSNET_CHECK(bias == nullptr || bias->shape() == Shape{after.outputs()},
+              fmt::format("[conv_exp_between] {} output channels need a bias ({}), got {}", after.outputs(),
+                          after.outputs(), bias != nullptr ? to_string(bias->shape()) : ""));
+  const Shape inner = {s[0], before.outputs(), s[2] / block, s[3] / block};
+  check_conv_exp(inner, k.shape(), spec);
+  Tensor y = backend.empty({s[0], after.outputs(), inner[2], inner[3]}, Layout::channels_last);
+  const bool wants_dk = x.tape->mode().record && k.tracked();  // dx needs no iterates
+  auto saved = std::make_shared<SeriesSaved>();
+  const SeriesEnds ends = {block, &before, &after, bias != nullptr ? &bias->value : nullptr};
+  backend.conv_exp_between(x.value, k.value, spec, ends, y, wants_dk ? saved.get() : nullptr);
+  const Var none;
+  return x.tape->record(
+      "conv_exp", y, {&x, &k, bias != nullptr ? bias : &none},
+      [&backend, xv = x.value, kept = Kept(k), spec, saved, block, before, after, inner](GradSink& sink,
+                                                                                         const Tensor& dy) {
+        if (sink.needs(2)) {
+          Tensor db = backend.empty({after.outputs()});
+          backend.sum_to_channels(dy, db);
+          sink.give(2, db);
+        }
+        Tensor dz = dy;
+        if (!after.is_identity()) {
+          dz = backend.empty(inner, Layout::channels_last);
+          backend.map_channels(after.adjoint(), dy, dz);
+        }
+        const Tensor kv = kept();
+        Tensor du = sink.needs(0) ? backend.empty(inner, Layout::channels_last) : Tensor();
+        Tensor dk = sink.needs(1) ? backend.empty_like(kv) : Tensor();
+        {
+          // Without dk the input is not read, but for its shape.
+          const Tensor u = dk ? series_input(backend, xv, {block, &before, &after, nullptr}) : dz;
+          backend.conv_exp_backward(u, kv, spec, *saved, dz, du ? &du : nullptr, dk ? &dk : nullptr);
+        }
+        if (dk) sink.give(1, dk);
+        if (!du) return;
+        if (!before.is_identity()) {
+          Tensor deep = backend.empty({inner[0], before.inputs(), inner[2], inner[3]}, Layout::channels_last);
+          backend.map_channels(before.adjoint(), du, deep);
+          du = deep;
+        }
+        if (block > 1) {
+          Tensor dx = backend.empty_like(xv);
+          backend.depth_to_space(block, du, dx);
+          du = dx;
+        }
+        sink.give(0, du);
+      });
+}
+
 Var linear(const Var& x, const Var& w) {
   GSNET_CHECK(
       x.shape().rank() == 2 && w.shape().rank() == 2 && x.shape()[1] == w.shape()[1],

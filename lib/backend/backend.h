@@ -54,6 +54,11 @@ class Backend : public ConvKernels,
   virtual DType dtype() const = 0;
   virtual Arithmetic arithmetic() const = 0;
   virtual const std::shared_ptr<Allocator>& memory() const = 0;
+  /// x (N, C, H, W), y (N, C', H / block, W / block); bit for bit what the kernels it is made of give. `saved` as for
+  /// conv_exp.
+  virtual void conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends,
+                                Tensor& y, SeriesSaved* saved);
+
   /// Waits until all work is done.
   virtual void synchronise() = 0;
 
@@ -65,6 +70,9 @@ class Backend : public ConvKernels,
   /// A host copy, dtype kept.
   virtual Tensor download(const Tensor& x) = 0;
 };
+
+/// before(space_to_depth(x, block)).
+Tensor series_input(Backend& backend, const Tensor& x, const SeriesEnds& ends);
 
 /// Settings that every machine understands. Nothing here changes results beyond the order of sums.
 struct BackendSpec {

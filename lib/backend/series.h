@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "backend/channels.h"
 #include "backend/conv.h"
 #include "core/tensor.h"
 
@@ -39,6 +40,15 @@ struct SeriesSpec {
 /// What a forward pass left behind; its content belongs to the machine that made it.
 struct SeriesSaved {
   std::vector<Tensor> tensors;
+};
+
+/// What a layer does around its series, so that a machine may do it while it has the maps at hand:
+/// y = after(series(before(space_to_depth(x, block)))) + bias.
+struct SeriesEnds {
+  int64_t block;
+  const ChannelMap* before;  ///< from the block's channels to the series'
+  const ChannelMap* after;   ///< from these to y's
+  const Tensor* bias;        ///< (y's channels), or null
 };
 
 /// x, y (N, C, H, W) channels-last; k (C, C/g, Kh, Kw) row-major, Kh and Kw odd.

@@ -14,6 +14,30 @@ Tensor Backend::empty(const Shape& shape, Layout layout) const {
 
 Tensor Backend::empty_like(const Tensor& x) const { return Tensor::empty(x.shape(), x.dtype(), x.layout(), memory()); }
 
+void Backend::conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends,
+                               Tensor& y, SeriesSaved* saved) {
+  const Tensor inner = series_input(*this, x, ends);
+  const bool cut = !ends.after->is_identity();
+  Tensor whole = cut ? empty_like(inner) : y;
+  conv_exp(inner, k, spec, whole, saved);
+  if (cut) map_channels(*ends.after, whole, y);
+  if (ends.bias != nullptr) add_bias(y, *ends.bias, y);
+}
+
+Tensor series_input(Backend& backend, const Tensor& x, const SeriesEnds& ends) {
+  const Shape& s = x.shape();
+  const int64_t b = ends.block, high = s[2] / b, wide = s[3] / b;
+  Tensor deep = x;
+  if (b > 1) {
+    deep = backend.empty({s[0], s[1] * b * b, high, wide}, Layout::channels_last);
+    backend.space_to_depth(b, x, deep);
+  }
+  if (ends.before->is_identity()) return deep;
+  Tensor inner = backend.empty({s[0], ends.before->outputs(), high, wide}, Layout::channels_last);
+  backend.map_channels(*ends.before, deep, inner);
+  return inner;
+}
+
 namespace {
 
 int64_t window_count(const char* op, const char* axis, int64_t extent, int64_t pad, int64_t window, int64_t stride) {

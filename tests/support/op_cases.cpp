@@ -78,6 +78,20 @@ OpCase series(const std::string& name, const OpInput& x, const Shape& k, int64_t
           2e-5};
 }
 
+/// With what is around it: channels dealt out to groups, missing ones filled, surplus ones dropped.
+OpCase series_between(const char* name, OpInput x, int64_t block, int64_t inner, int64_t outputs, bool bias) {
+  const int64_t groups = 2, deep = x.shape[1] * block * block;
+  OpCase made{name, {x, {{inner, inner / groups, 3, 3}, Layout::row_major, scaled(0.1)}}, {}, 0, 2e-5};
+  if (bias) made.inputs.push_back({{outputs}});
+  made.run = [=](Tape&, const std::vector<Var>& v) {
+    const ChannelMap before = ChannelMap::shuffle(deep, groups, true).then(ChannelMap::per_group(deep, inner, groups));
+    return ops::conv_exp_between(v[0], ops::skew(v[1], groups), {{1, 1, 0.5, 0.1}, groups}, block, before,
+                                 ChannelMap::per_group(inner, outputs, groups), bias ? &v[2] : nullptr);
+  };
+  if (bias) made.linear_in = -1;
+  return made;
+}
+
 void add_convolutions(std::vector<OpCase>& cases) {
   cases.push_back(conv("3x3", map(2, 6, 7, 5), {8, 6, 3, 3}, {.pad = {1, 1, 1, 1}}, true));
   cases.push_back(conv("stride", map(2, 4, 8, 9), {6, 4, 3, 3}, {.stride = {2, 3}, .pad = {1, 1, 1, 1}}, false));
@@ -87,6 +101,8 @@ void add_convolutions(std::vector<OpCase>& cases) {
       conv("depthwise", map(2, 6, 6, 6), {6, 1, 3, 3}, {.stride = {2, 2}, .pad = {1, 1, 1, 1}, .groups = 6}, false));
   cases.push_back(conv("one-sided padding, 2x4", map(1, 4, 6, 6), {4, 4, 2, 4}, {.pad = {1, 0, 0, 2}}, false));
   cases.push_back(conv("1x1", map(3, 8, 4, 4), {8, 4, 1, 1}, {.groups = 2}, false));
+  cases.push_back(series_between("conv_exp between, channels added", map(3, 3, 4, 6), 2, 14, 14, false));
+  cases.push_back(series_between("conv_exp between, channels dropped", map(17, 8, 5, 4), 1, 8, 5, true));
   const double unbounded = std::numeric_limits<double>::infinity();
   cases.push_back(conv_epilogue("relu", map(2, 8, 7, 5), {16, 8, 3, 3}, {.pad = {1, 1, 1, 1}}, 0, unbounded));
   cases.push_back(conv_epilogue("range", map(2, 6, 6, 6), {6, 1, 3, 3}, {.stride = {2, 2}, .groups = 6}, -1, 0.5));

@@ -76,6 +76,13 @@ void CpuBackend::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& sp
   series_forward(*series_, x, k, spec, 1, y, saved);
 }
 
+void CpuBackend::conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends,
+                                  Tensor& y, SeriesSaved* saved) {
+  const bool library = saved == nullptr && library_series(x);
+  if (!library && x.numel() > 0 && series_between(*series_, x, k, spec, ends, y, saved)) return;
+  Backend::conv_exp_between(x, k, spec, ends, y, saved);
+}
+
 void CpuBackend::conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
                                    const Tensor& dy, Tensor* dx, Tensor* dk) {
   if (dk != nullptr) return series_backward(*series_, x, k, spec, saved, dy, dx, *dk);

@@ -29,6 +29,9 @@ class CpuBackend final : public host::HostBackend<float> {
   void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
                          const Tensor& dy, Tensor* dx, Tensor* dk) override;
 
+  void conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends, Tensor& y,
+                        SeriesSaved* saved) override;
+
   void gram_norm(const Tensor& k, int64_t groups, Tensor& s, GramSaved* saved) override;
   void gram_norm_backward(const Tensor& k, const Tensor& s, const GramSaved& saved, const Tensor& ds,
                           Tensor& dk) override;

@@ -11,6 +11,8 @@ const SeriesKernels& series_kernels_avx2() {
                                             isa_avx2::kLargestRun,
                                             isa_avx2::load_block,
                                             isa_avx2::store_block,
+                                            isa_avx2::spread_pixels,
+                                            isa_avx2::gather_pixels,
                                             isa_avx2::columns_of,
                                             isa_avx2::conv,
                                             isa_avx2::products,

@@ -11,6 +11,8 @@ const SeriesKernels& series_kernels_avx512() {
                                             isa_avx512::kLargestRun,
                                             isa_avx512::load_block,
                                             isa_avx512::store_block,
+                                            isa_avx512::spread_pixels,
+                                            isa_avx512::gather_pixels,
                                             isa_avx512::columns_of,
                                             isa_avx512::conv,
                                             isa_avx512::products,

@@ -11,6 +11,8 @@ const SeriesKernels& series_kernels_base() {
                                             isa_base::kLargestRun,
                                             isa_base::load_block,
                                             isa_base::store_block,
+                                            isa_base::spread_pixels,
+                                            isa_base::gather_pixels,
                                             isa_base::columns_of,
                                             isa_base::conv,
                                             isa_base::products,

@@ -21,6 +21,10 @@ struct SeriesMachine {
 /// sign -1 evaluates the series in -J. saved may be null.
 void series_forward(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec, float sign,
                     const Tensor& y, SeriesSaved* saved);
+/// Backend::conv_exp_between, a block of images of all groups at a time; false where there are too few of them for the
+/// threads, and nothing is done.
+bool series_between(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
+                    const SeriesEnds& ends, const Tensor& y, SeriesSaved* saved);
 /// dk is not null, dx may be.
 void series_backward(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
                      const SeriesSaved& saved, const Tensor& dy, const Tensor* dx, const Tensor& dk);

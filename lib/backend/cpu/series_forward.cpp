@@ -1,3 +1,8 @@
+#include <omp.h>
+
+#include <algorithm>
+#include <vector>
+
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/series.h"
 #include "backend/cpu/series_step.h"
@@ -5,64 +10,65 @@
 namespace gsnet::cpu {
 namespace {
 
+size_t floats(int64_t count) { return static_cast<size_t>(count) * sizeof(float); }
+
 struct Forward {
   const SeriesPlan& plan;
   const SeriesSpec& spec;
   float sign;
   const float* weights;
-  const Tensor& x;
-  const Tensor& y;
   const SeriesSaved* saved;
-  float* scratch;
 
-  static constexpr int64_t kBuffers = 3;
+  static constexpr int64_t kIterates = 2;  // in turn, where they are not saved
+
+  static int64_t scratch_floats(const SeriesPlan& plan) {
+    return kIterates * plan.buffer_floats() + step_scratch_floats(plan);
+  }
 
   float ratio(int m) const {
     const auto at = static_cast<size_t>(m);
     return sign * static_cast<float>(spec.coefficients[at] / spec.coefficients[at - 1]);
   }
 
-  /// Where u_m goes: u_0 .. u_{K-1}.
-  float* iterate(int m, int64_t task, float* buffers) const {
-    if (saved != nullptr && m > 0) {
-      return saved->tensors[static_cast<size_t>(m - 1)].data<float>() + plan.saved_offset(task);
-    }
-    return buffers + (1 + m % 2) * plan.buffer_floats();
+  /// Where u_m is: u_1 .. u_{K-1}.
+  float* iterate(int m, int64_t task, float* scratch) const {
+    if (saved != nullptr) return saved->tensors[static_cast<size_t>(m - 1)].data<float>() + plan.saved_offset(task);
+    return scratch + m % kIterates * plan.buffer_floats();
   }
 
-  static int64_t scratch_floats(const SeriesPlan& plan) {
-    return kBuffers * plan.buffer_floats() + step_scratch_floats(plan);
-  }
-
-  void step(const Member& member, int m, int64_t task, float* buffers) const {
+  /// The series of a task, from a block x to a block y, which may be x.
+  void operator()(const Member& member, int64_t task, const float* x, float* y, float* scratch) const {
     const auto first = static_cast<float>(spec.coefficients[0]);
-    ConvStep s = {};
-    if (task >= 0) {
-      s.u = m == spec.degree() ? buffers : iterate(m, task, buffers);
-      s.weights = weights + plan.group_of(task) * plan.weight_floats();
-      s.x = buffers;
-      s.out = iterate(m - 1, task, buffers);
-      s.alpha = m == 1 ? first : 1;
-      s.beta = m == 1 ? first * ratio(1) : ratio(m);
+    const float* start = x;
+    if (spec.degree() == 1 && task >= 0) {  // the only step reads x beside what it writes
+      const Share part = member.share(plan.vectors_of(task) * plan.vector_floats());
+      std::copy(x + part.begin, x + part.end, scratch + part.begin);
+      start = scratch;
     }
-    series_step(plan, member, task, s, buffers + kBuffers * plan.buffer_floats());
-  }
-
-  void task(const Member& member, int64_t task) const {
-    const SeriesGeometry& g = plan.geometry;
-    const SeriesKernels& kernels = *plan.kernels;
-    float* buffers = scratch + member.team() * scratch_floats(plan);
-    const Share part = member.share(pixels_of(g));
-    if (task >= 0) kernels.load(g, plan.view(x, task), 1, plan.vectors_of(task), buffers, part.begin, part.end);
-    member.meet();
+    if (spec.degree() == 1) member.meet();
     for (int m = spec.degree(); m > 0; --m) {
-      step(member, m, task, buffers);
+      ConvStep s = {};
+      if (task >= 0) {
+        s.u = m == spec.degree() ? start : iterate(m, task, scratch);
+        s.weights = weights + plan.group_of(task) * plan.weight_floats();
+        s.x = x;
+        s.out = m == 1 ? y : iterate(m - 1, task, scratch);
+        s.alpha = m == 1 ? first : 1;
+        s.beta = m == 1 ? first * ratio(1) : ratio(m);
+      }
+      series_step(plan, member, task, s, scratch + kIterates * plan.buffer_floats());
       member.meet();
     }
-    if (task < 0) return;
-    kernels.store(g, iterate(0, task, buffers), plan.vectors_of(task), plan.view(y, task), part.begin, part.end);
   }
 };
+
+std::vector<Tensor> saved_iterates(const SeriesPlan& plan, int degree, const std::shared_ptr<Allocator>& memory) {
+  std::vector<Tensor> made;
+  for (int m = 1; m < degree; ++m) {
+    made.push_back(Tensor::empty({plan.saved_floats()}, DType::f32, Layout::row_major, memory));
+  }
+  return made;
+}
 
 }  // namespace
 
@@ -70,16 +76,93 @@ void series_forward(const SeriesMachine& machine, const Tensor& x, const Tensor&
                     const Tensor& y, SeriesSaved* saved) {
   if (x.numel() == 0) return;
   const SeriesPlan plan = plan_series(*machine.kernels, x.shape(), k.shape(), spec, machine.threads);
-  const auto floats = [](int64_t count) { return static_cast<size_t>(count) * sizeof(float); };
   const Scratch weights(machine.memory, floats(plan.groups * plan.weight_floats()));
-  const Scratch buffers(machine.memory, floats(plan.teams * Forward::scratch_floats(plan)));
+  const int64_t team_floats = plan.buffer_floats() + Forward::scratch_floats(plan);
+  const Scratch buffers(machine.memory, floats(plan.teams * team_floats));
   pack_series_weights(plan, k.data<float>(), machine.threads, weights.floats());
   const bool keep = saved != nullptr && spec.save == SeriesSave::iterates;
-  for (int m = 1; keep && m < spec.degree(); ++m) {
-    saved->tensors.push_back(Tensor::empty({plan.saved_floats()}, DType::f32, Layout::row_major, machine.memory));
+  if (keep) saved->tensors = saved_iterates(plan, spec.degree(), machine.memory);
+  const Forward forward{plan, spec, sign, weights.floats(), keep ? saved : nullptr};
+  run_tasks(plan, [&](const Member& member, int64_t task) {
+    const SeriesGeometry& g = plan.geometry;
+    const Share part = member.share(pixels_of(g));
+    float* block = buffers.floats() + member.team() * team_floats;
+    if (task >= 0) {
+      plan.kernels->load(g, plan.view(x, task), 1, plan.vectors_of(task), block, part.begin, part.end);
+    }
+    member.meet();
+    forward(member, task, block, block, block + plan.buffer_floats());
+    if (task >= 0) plan.kernels->store(g, block, plan.vectors_of(task), plan.view(y, task), part.begin, part.end);
+    member.meet();  // the next block may be laid out differently
+  });
+}
+
+namespace {
+
+/// Places of the series' channels by what goes to them or comes from them.
+struct Places {
+  std::vector<ChannelPlace> in, out, empty;
+
+  Places(const SeriesEnds& ends, int64_t group_channels) {
+    const auto place = [&](int64_t channel) {
+      return ChannelPlace{static_cast<int32_t>(channel / group_channels),
+                          static_cast<int32_t>(channel % group_channels)};
+    };
+    const int64_t area = ends.block * ends.block, channels = ends.before->inputs() / area;
+    in.assign(static_cast<size_t>(ends.before->inputs()), {-1, 0});
+    const auto before = ends.before->source(), after = ends.after->source();
+    for (size_t c = 0; c < before.size(); ++c) {
+      const int64_t from = before[c];
+      if (from < 0) {
+        empty.push_back(place(static_cast<int64_t>(c)));
+      } else {
+        in[static_cast<size_t>(from % area * channels + from / area)] = place(static_cast<int64_t>(c));
+      }
+    }
+    for (const int32_t from : after) out.push_back(from < 0 ? ChannelPlace{-1, 0} : place(from));
   }
-  const Forward forward{plan, spec, sign, weights.floats(), x, y, keep ? saved : nullptr, buffers.floats()};
-  run_tasks(plan, [&](const Member& member, int64_t task) { forward.task(member, task); });
+};
+
+}  // namespace
+
+bool series_between(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
+                    const SeriesEnds& ends, const Tensor& y, SeriesSaved* saved) {
+  const Shape &s = x.shape(), inner = {s[0], ends.before->outputs(), y.shape()[2], y.shape()[3]};
+  const SeriesPlan plan = plan_series(*machine.kernels, inner, k.shape(), spec, machine.threads);
+  const int64_t threads = std::min(plan.teams, plan.blocks);
+  if (plan.team_size > 1 || (plan.blocks % threads != 0 && plan.blocks < 4 * threads)) return false;
+  const Places places(ends, plan.geometry.channels);
+  const Scratch weights(machine.memory, floats(plan.groups * plan.weight_floats()));
+  const int64_t thread_floats = plan.groups * plan.buffer_floats() + Forward::scratch_floats(plan);
+  const Scratch buffers(machine.memory, floats(threads * thread_floats));
+  pack_series_weights(plan, k.data<float>(), machine.threads, weights.floats());
+  const bool keep = saved != nullptr && spec.save == SeriesSave::iterates;
+  if (keep) saved->tensors = saved_iterates(plan, spec.degree(), machine.memory);
+  const Forward forward{plan, spec, 1, weights.floats(), keep ? saved : nullptr};
+  const int64_t image_in = s[1] * s[2] * s[3], image_out = y.numel() / s[0];
+#pragma omp parallel for num_threads(static_cast <int>(threads)) schedule(static, 1)
+  for (int64_t thread = 0; thread < threads; ++thread) {
+    float* groups = buffers.floats() + thread * thread_floats;
+    float* scratch = groups + plan.groups * plan.buffer_floats();
+    for (int64_t block = plan.blocks * thread / threads; block < plan.blocks * (thread + 1) / threads; ++block) {
+      const int64_t first = block * plan.vectors * plan.kernels->vector;
+      const int64_t lanes = plan.vectors_of(plan.task_of(0, block)) * plan.kernels->vector;
+      const int64_t images = std::min(lanes, plan.images - first);
+      plan.kernels->spread_pixels(
+          plan.geometry,
+          {x.data<float>() + first * image_in, image_in, images, lanes, ends.block, s[1], places.in.data(),
+           places.empty.data(), static_cast<int64_t>(places.empty.size()), groups, plan.buffer_floats()});
+      for (int64_t group = 0; group < plan.groups; ++group) {
+        float* at = groups + group * plan.buffer_floats();
+        forward(Member(plan, static_cast<int>(thread)), plan.task_of(group, block), at, at, scratch);
+      }
+      plan.kernels->gather_pixels(
+          plan.geometry,
+          {groups, plan.buffer_floats(), images, lanes, ends.after->outputs(), places.out.data(),
+           ends.bias != nullptr ? ends.bias->data<float>() : nullptr, y.data<float>() + first * image_out, image_out});
+    }
+  }
+  return true;
 }
 
 }  // namespace gsnet::cpu

@@ -40,7 +40,39 @@ struct BlockView {
   int64_t images;        ///< no more than there are lanes; other lanes are zeros
 };
 
-/// out = alpha x + beta J u;  sum = sum_in + out. x, sum_in and sum may be null.
+/// Where a channel of a series lies in arrays of all groups of a block: floats from one to the next are the caller's.
+struct ChannelPlace {
+  int32_t group;  ///< -1: nowhere
+  int32_t channel;
+};
+
+/// All groups of a block from a channels-last tensor, `block` x `block` of whose pixels are one.
+struct SpreadPixels {
+  const float* x;         ///< the first image
+  int64_t image_stride;   ///< floats from image to image
+  int64_t images, lanes;  ///< images no more than lanes; further lanes are zeros
+  int64_t block;
+  int64_t channels;           ///< of x
+  const ChannelPlace* place;  ///< [pixel of the block][channel]
+  const ChannelPlace* empty;  ///< those that nothing goes to: zeros
+  int64_t empties;
+  float* to;  ///< [group][pixel][channel][lane]
+  int64_t group_floats;
+};
+
+/// y[channel] = the channel at its place (0 where that is nowhere) + bias, of all groups of a block.
+struct GatherPixels {
+  const float* from;  ///< [group][pixel][channel][lane]
+  int64_t group_floats;
+  int64_t images, lanes;
+  int64_t channels;           ///< of y
+  const ChannelPlace* place;  ///< [channel]
+  const float* bias;          ///< may be null
+  float* y;
+  int64_t image_stride;
+};
+
+/// out = alpha x + beta J u;  sum = sum_in + out. x, sum_in and sum may be null; x may be out.
 struct ConvStep {
   const float* u;
   const float* weights;
@@ -118,6 +150,8 @@ struct SeriesKernels {
                int64_t end);
   void (*store)(const SeriesGeometry&, const float* from, int64_t vectors, const BlockView&, int64_t begin,
                 int64_t end);
+  void (*spread_pixels)(const SeriesGeometry&, const SpreadPixels&);
+  void (*gather_pixels)(const SeriesGeometry&, const GatherPixels&);
   /// columns = scale times the block u; pixels [begin, end).
   void (*columns)(const SeriesGeometry&, const float* u, float scale, int64_t vectors, float* out, int64_t begin,
                   int64_t end);

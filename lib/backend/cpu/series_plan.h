@@ -31,6 +31,9 @@ struct SeriesPlan {
   int64_t tasks() const { return blocks * groups; }
   int64_t first_task(int64_t team) const { return tasks() * team / teams; }
   int64_t group_of(int64_t task) const { return groups_in_turn ? task % groups : task / blocks; }
+  int64_t task_of(int64_t group, int64_t block) const {
+    return groups_in_turn ? block * groups + group : group * blocks + block;
+  }
   int64_t block_of(int64_t task) const { return groups_in_turn ? task / groups : task % blocks; }
   int64_t vectors_of(int64_t task) const { return block_of(task) + 1 == blocks ? last_vectors : vectors; }
   /// Floats of the largest block, rounded up so that neighbouring buffers do not fall on the same cache sets.

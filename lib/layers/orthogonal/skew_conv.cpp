@@ -141,27 +141,29 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
 }
 
 Var SkewConv::forward(Tape& tape, const Var& x) {
+  const Var k = kernel_.use(tape);
+  const Var bias = spec_.bias ? tape.use(bias_) : Var();
+  if (const SeriesSpec* series = series_for(tape.mode(), x.shape(), k)) {
+    return ops::conv_exp_between(x, k, *series, spec_.stride, before_, after_, spec_.bias ? &bias : nullptr);
+  }
   Var y = spec_.stride > 1 ? ops::space_to_depth(x, spec_.stride) : x;
   y = ops::map_channels(y, before_);
-  y = exponential(tape, y);
+  y = spec_.kernel == 1 ? small_exponential(tape, y, k) : dense_exponential(y, k);
   y = ops::map_channels(y, after_);
-  return spec_.bias ? ops::add_bias(y, tape.use(bias_)) : y;
+  return spec_.bias ? ops::add_bias(y, bias) : y;
 }
 
-Var SkewConv::exponential(Tape& tape, const Var& x) {
-  const Var k = kernel_.use(tape);
-  if (spec_.kernel != 1) {
-    if (tape.mode().training || !tape.mode().fast || k.tracked()) {
-      return ops::conv_exp(x, k, tape.mode().training ? train_series_ : evaluate_series_);
-    }
-    return fast_evaluation(tape.mode(), x, k);
+// Of a 1x1 kernel a series costs degree products with (pixels x m), an exponential some 14 with (m x m); backward as
+// much again twice.
+const SeriesSpec* SkewConv::series_for(const TapeMode& mode, const Shape& x, const Var& k) {
+  const int64_t m = inner_ / spec_.groups, high = x[2] / spec_.stride, wide = x[3] / spec_.stride;
+  if (spec_.kernel == 1) {
+    const bool cheaper = x[0] * high * wide * train_series_.degree() < 14 * m;
+    return mode.training && cheaper ? &train_series_ : nullptr;
   }
-  // A series costs degree products with (pixels x m), an exponential some 14 with (m x m); backward as much again
-  // twice.
-  const int64_t m = inner_ / spec_.groups, pixels = x.shape()[0] * x.shape()[2] * x.shape()[3];
-  const bool series_is_cheaper = pixels * train_series_.degree() < 14 * m;
-  if (tape.mode().training && series_is_cheaper) return ops::conv_exp(x, k, train_series_);
-  return small_exponential(tape, x, k);
+  if (mode.training) return &train_series_;
+  if (!mode.fast || k.tracked()) return &evaluate_series_;
+  return fast_series(mode, {x[0], inner_, high, wide}, k);
 }
 
 Var SkewConv::small_exponential(Tape& tape, const Var& x, const Var& k) {
@@ -183,20 +185,20 @@ Var SkewConv::small_exponential(Tape& tape, const Var& x, const Var& k) {
 
 // A matrix costs the series of as many images as it has rows, the bound of |J| about ten times as many of one group's
 // channels: each is made once so many have been evaluated, or at once where many are announced.
-Var SkewConv::fast_evaluation(const TapeMode& mode, const Var& x, const Var& k) {
-  const int64_t high = x.shape()[2], wide = x.shape()[3], m = inner_ / spec_.groups;
-  const bool small = high == wide && high * wide <= kDensePixels;
+const SeriesSpec* SkewConv::fast_series(const TapeMode& mode, const Shape& x, const Var& k) {
+  const int64_t m = inner_ / spec_.groups;
+  const Shape map = {x[2], x[3]};
+  const bool small = x[2] == x[3] && x[2] * x[3] <= kDensePixels;
   if (!fast_.of || !fast_.of.shares_storage_with(k.value)) fast_ = {.of = k.value, .series = fast_evaluate_series_};
-  const int64_t images = small ? high * wide * m : kBoundImages * m;
-  const bool pays = mode.many || fast_.images >= images;
-  if (pays && small) return dense_exponential(x, k);
-  if (pays && fast_.bounded_for != Shape{high, wide}) {
-    const UpperBound radius = operator_bound(backend_.download(k.value), {inner_, high, wide}).value;
+  const bool pays = mode.many || fast_.images >= (small ? x[2] * x[3] * m : kBoundImages * m);
+  if (pays && small) return nullptr;
+  if (pays && fast_.bounded_for != map) {
+    const UpperBound radius = operator_bound(backend_.download(k.value), {inner_, x[2], x[3]}).value;
     fast_.series.coefficients = economised(fast_evaluate_series_.coefficients, radius, kEconomyError);
-    fast_.bounded_for = {high, wide};
+    fast_.bounded_for = map;
   }
-  fast_.images += x.shape()[0];
-  return ops::conv_exp(x, k, fast_.series);
+  fast_.images += x[0];
+  return &fast_.series;
 }
 
 // With the pixels as channels, (N, C s s, 1, 1), the exponential is one 1x1 convolution.

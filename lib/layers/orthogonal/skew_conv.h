@@ -71,10 +71,12 @@ class SkewConv final : public UnaryModule {
   UpperBound offset(const Shape& x) const;
 
  private:
-  Var exponential(Tape& tape, const Var& x);
+  /// The series to take for inputs (N, C, H, W), or null where a matrix is better.
+  const SeriesSpec* series_for(const TapeMode& mode, const Shape& x, const Var& k);
+  /// The same in fast evaluation, of the series' own input: within 1e-6 of the series as written, by whatever is
+  /// fastest for the images that have come so far.
+  const SeriesSpec* fast_series(const TapeMode& mode, const Shape& x, const Var& k);
   Var small_exponential(Tape& tape, const Var& x, const Var& k);
-  /// Within 1e-6 of the series, by whatever is fastest for the images that have come so far.
-  Var fast_evaluation(const TapeMode& mode, const Var& x, const Var& k);
   /// exp(J) as one matrix a group.
   Var dense_exponential(const Var& x, const Var& k);
   /// exp(J) on maps of side x side, (C s s, C/g s s, 1, 1): channels in the order of space-to-depth.
