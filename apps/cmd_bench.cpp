@@ -94,6 +94,7 @@ int bench_command(const std::vector<std::string>& arguments) {
               "a training step under an adapter, in turns with others: full, lora:rank=2, gsoft:block=8,scale=true, or "
               "a recipe's: FILE.toml")
       .value("network", "with --adapter: a network known by name", "resnet20")
+      .value("precision", "of the training step's and the series' products: f32 or bf16", "f32")
       .flag("direct", "evaluation and --series by direct sums, whose rounding errors certificates bound")
       .flag("profile", "also where the time goes, op by op")
       .flag("json", "as JSON")
@@ -110,11 +111,20 @@ int bench_command(const std::vector<std::string>& arguments) {
     return only.empty() || only == job ? median_seconds(seconds, call) : std::numeric_limits<double>::infinity();
   };
   if (options.given("network") && !options.given("adapter")) throw UsageError("--network needs --adapter");
+  const std::string precision = options.text("precision");
+  const bool bf16 = precision == kPrecisions[1];
+  if (!bf16 && precision != kPrecisions[0]) {
+    throw UsageError(fmt::format("--precision must be f32 or bf16, got '{}'", precision));
+  }
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   if (options.has("series")) {
+    GSNET_CHECK(!bf16 || backend->multiplies_bf16(),
+                fmt::format("{} ({}) has no products of bf16", backend->name(), backend->description()));
     SeriesBenchSpec spec{.batch = batch,
                          .seconds = options.given("seconds") ? seconds : 0.3,
-                         .products = options.has("direct") ? SeriesProducts::direct : SeriesProducts::fast};
+                         .products = options.has("direct") ? SeriesProducts::direct
+                                     : bf16                ? SeriesProducts::bf16
+                                                           : SeriesProducts::fast};
     spec.degree = static_cast<int>(options.integer("degree", 1, 30));
     spec.json = options.has("json");
     if (options.given("case")) spec.only = parse_case(options.text("case"));
@@ -129,8 +139,10 @@ int bench_command(const std::vector<std::string>& arguments) {
   Graph graph(lipconvnet(settings, {3, 32, 32}, 10), *backend, RandomKey(1));
   const BenchInputs inputs = random_inputs(batch, {3, 32, 32}, 10);
   const double matmul = matmul_rate(*backend);
-  Trainer trainer(graph,
-                  {.optimiser = {.rate = 0.1}, .schedule = {.kind = ScheduleKind::constant}, .steps = 1'000'000});
+  Trainer trainer(graph, {.optimiser = {.rate = 0.1},
+                          .schedule = {.kind = ScheduleKind::constant},
+                          .steps = 1'000'000,
+                          .precision = bf16 ? Precision::bf16 : Precision::f32});
   const double train = timed("train", [&] { trainer.step(inputs.images, inputs.labels); });
   if (options.has("profile") && only != "eval") {
     print_profile("training step", [&](TapeProfile* profile) {
@@ -155,6 +167,7 @@ int bench_command(const std::vector<std::string>& arguments) {
   };
   const nlohmann::ordered_json json = {{"backend", backend->name()},
                                        {"machine", backend->description()},
+                                       {"precision", precision},
                                        {"batch", batch},
                                        {"matmul_gflops", 2e-9 * matmul},
                                        {"train_images_per_second", speed(train)},

@@ -54,9 +54,9 @@ class ClassifierRun final : public TrainingRun {
     for (const std::string& note : parts_.notes) fmt::print("{}\n", note);
     int64_t count = 0;
     for (const NamedParameter& named : parameters_of(*model_.graph)) count += named.parameter->value.numel();
-    fmt::print("{}: {} training and {} validation pictures, {} classes; {} parameters; {} ({})\n", recipe_.name,
+    fmt::print("{}: {} training and {} validation pictures, {} classes; {} parameters; {} ({}){}\n", recipe_.name,
                parts_.train->size(), parts_.validation->size(), model_.info.class_names.size(), count, backend_->name(),
-               backend_->description());
+               backend_->description(), recipe_.train.precision == Precision::bf16 ? ", products of bf16" : "");
   }
 
   Validation validate() override {

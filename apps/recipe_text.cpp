@@ -133,7 +133,8 @@ std::string recipe_text(const Recipe& recipe) {
                                        {"seed", static_cast<int64_t>(recipe.seed)},
                                        {"radius", recipe.radius},
                                        {"loader_threads", recipe.loader_threads},
-                                       {"segments", recipe.train.segments}}}};
+                                       {"segments", recipe.train.segments},
+                                       {"precision", kPrecisions[static_cast<size_t>(recipe.train.precision)]}}}};
   if (recipe.adapt) {
     root.insert("adapter", adapter_table(*recipe.adapt));
     root.erase("model");

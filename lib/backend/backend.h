@@ -54,6 +54,8 @@ class Backend : public ConvKernels,
   virtual DType dtype() const = 0;
   virtual Arithmetic arithmetic() const = 0;
   virtual const std::shared_ptr<Allocator>& memory() const = 0;
+  /// Whether SeriesProducts::bf16 multiplies bf16 here; elsewhere it is fast.
+  virtual bool multiplies_bf16() const { return false; }
   /// x (N, C, H, W), y (N, C', H / block, W / block); bit for bit what the kernels it is made of give. `saved` as for
   /// conv_exp.
   virtual void conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends,

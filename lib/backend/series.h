@@ -26,6 +26,7 @@ enum class SeriesProducts : uint8_t {
   direct,  ///< as written; what RoundingBound covers
   fast,  ///< where it pays, by bilinear forms with fewer multiplications (Winograd): rounding errors about as large in
          ///< the mean, but not within the bounds of the direct sum
+  bf16,  ///< fast, and the factors of products are rounded to bf16, sums are not; asked for by name only
 };
 
 struct SeriesSpec {

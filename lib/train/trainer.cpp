@@ -14,7 +14,12 @@ Trainer::Trainer(Graph& graph, const TrainSpec& spec, std::shared_ptr<Objective>
       objective_(objective ? std::move(objective) : std::make_shared<ClassifierObjective>(spec.loss)),
       parameters_(parameters_of(graph, *objective_)),
       optimiser_(graph.backend(), spec.optimiser, parameters_,
-                 spec.optimiser.lora_pro ? low_rank_pairs(graph) : std::vector<LowRankPair>()) {}
+                 spec.optimiser.lora_pro ? low_rank_pairs(graph) : std::vector<LowRankPair>()) {
+  const Backend& backend = graph.backend();
+  GSNET_CHECK(spec.precision == Precision::f32 || backend.multiplies_bf16(),
+              fmt::format("precision bf16: {} ({}) has no products of bf16; a processor with AVX512-BF16 has",
+                          backend.name(), backend.description()));
+}
 
 double Trainer::rate() const {
   return spec_.optimiser.rate * schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps);
@@ -23,7 +28,11 @@ double Trainer::rate() const {
 StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
   Backend& backend = graph_.backend();
   const Tensor on_machine = backend.upload(images);
-  Tape tape(backend, {.record = true, .training = true, .segments = spec_.segments, .profile = profile_});
+  Tape tape(backend, {.record = true,
+                      .training = true,
+                      .bf16 = spec_.precision == Precision::bf16,
+                      .segments = spec_.segments,
+                      .profile = profile_});
   const auto [loss, scores, columns] = objective_->evaluate(tape, graph_.forward(tape, tape.input(on_machine)), labels);
   const Tensor value = with_dtype(backend.download(loss.value), DType::f64);
   StepResult result{value.data<double>()[0], images.shape()[0], count_correct(backend.download(scores), columns)};

@@ -12,12 +12,18 @@
 
 namespace gsnet {
 
+/// Of the products of orthogonal convolutions, forward and backward; weights, sums, activations and the optimiser's
+/// numbers are f32.
+enum class Precision : uint8_t { f32, bf16 };
+constexpr const char* kPrecisions[] = {"f32", "bf16"};
+
 struct TrainSpec {
   LossSpec loss;
   OptimiserSpec optimiser;
   ScheduleSpec schedule;
   int64_t steps = 0;  ///< of the whole run: what the schedule is stretched over
   int segments = 0;   ///< TapeMode::segments: activations kept at so many places only; 0: all
+  Precision precision = Precision::f32;
 };
 
 struct StepResult {
@@ -29,6 +35,7 @@ struct StepResult {
 class Trainer {
  public:
   /// The graph must outlive the trainer. Without an objective the network's output is logits, trained by spec.loss.
+  /// Throws Error for a precision that the graph's machine has not.
   Trainer(Graph& graph, const TrainSpec& spec, std::shared_ptr<Objective> objective = nullptr);
 
   /// One step on host tensors: images (N, C, H, W) channels-last normalised, labels (N) i32. Throws Error naming the

@@ -248,4 +248,43 @@ TEST_CASE("cpu: a series between its ends is the same kernels one after the othe
   }
 }
 
+TEST_CASE("cpu: products of bf16 are those of rounded factors", "[cpu][series]") {
+  if (cpu::series_kernels().reduced == nullptr) {
+    WARN("skipped: the processor has no AVX512-BF16");
+    return;
+  }
+  Oracle oracle;
+  // Tiles in twos and of two vectors, whole maps of 2 x 2, direct sums, small groups, a team of threads, odd channels.
+  for (const Case& c : {Case{48, 32, 2, 8, 8, 3, 3, 3},
+                        {37, 20, 1, 11, 10, 3, 3, 3},
+                        {40, 16, 2, 2, 2, 3, 3, 4},
+                        {33, 48, 1, 1, 1, 3, 3, 3},
+                        {37, 8, 4, 9, 12, 3, 3, 3},
+                        {20, 40, 1, 3, 3, 3, 3, 2},
+                        {16, 64, 1, 4, 4, 3, 3, 3},
+                        {16, 9, 2, 8, 8, 3, 3, 3},
+                        {7, 6, 2, 5, 4, 5, 3, 3}}) {
+    CAPTURE(c.batch, c.group_channels, c.groups, c.height, c.width);
+    const Problem problem = problem_of(c, oracle);
+    const Results expected = run(oracle, problem, exponential(c.degree, c.groups, SeriesSave::iterates));
+    for (const int threads : {1, 2, 3}) {
+      const auto cpu = make_cpu_backend(threads);
+      for (const SeriesSave save : {SeriesSave::iterates, SeriesSave::input}) {
+        SeriesSpec spec = exponential(c.degree, c.groups, save);
+        spec.products = SeriesProducts::bf16;
+        const Results r = run(*cpu, problem, spec), again = run(*cpu, problem, spec);
+        // A bf16 is off by up to 2^-9; the transforms of tiles make that about three times as much.
+        constexpr double kRounded = 1e-2;
+        CHECK(relative_error(r.y, expected.y) < kRounded);
+        CHECK(relative_error(r.dx, expected.dx) < kRounded);
+        CHECK(relative_error(r.dk, expected.dk) < 2 * kRounded);
+        CHECK(relative_error(r.lone_dk, expected.dk) < 2 * kRounded);
+        CHECK(same_bits(r.y, again.y));
+        CHECK(same_bits(r.dk, again.dk));
+        if (c.group_channels % 2 == 0) CHECK(relative_error(r.y, expected.y) > kTolerance);
+      }
+    }
+  }
+}
+
 }  // namespace gsnet

@@ -31,6 +31,8 @@ Arithmetic CpuBackend::arithmetic() const {
   return {.unit_roundoff = 0x1p-24, .roundings_per_product = series_->kernels->fused ? 1 : 2, .orders = 2};
 }
 
+bool CpuBackend::multiplies_bf16() const { return series_->kernels->reduced != nullptr; }
+
 namespace {
 
 /// y = x w' a group at a time: each a matrix product on rows of all channels.

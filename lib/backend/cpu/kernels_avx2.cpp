@@ -19,7 +19,8 @@ const SeriesKernels& series_kernels_avx2() {
                                             isa_avx2::gradient,
                                             isa_avx2::small_gradient,
                                             isa_avx2::tile_kernels<isa_avx2::Toeplitz2>(),
-                                            isa_avx2::tile_kernels<isa_avx2::Winograd4>()};
+                                            isa_avx2::tile_kernels<isa_avx2::Winograd4>(),
+                                            nullptr};
   return kernels;
 }
 

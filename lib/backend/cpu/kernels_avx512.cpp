@@ -19,7 +19,8 @@ const SeriesKernels& series_kernels_avx512() {
                                             isa_avx512::gradient,
                                             isa_avx512::small_gradient,
                                             isa_avx512::tile_kernels<isa_avx512::Toeplitz2>(),
-                                            isa_avx512::tile_kernels<isa_avx512::Winograd4>()};
+                                            isa_avx512::tile_kernels<isa_avx512::Winograd4>(),
+                                            nullptr};
   return kernels;
 }
 

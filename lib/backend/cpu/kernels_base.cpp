@@ -19,7 +19,8 @@ const SeriesKernels& series_kernels_base() {
                                             isa_base::gradient,
                                             isa_base::small_gradient,
                                             isa_base::tile_kernels<isa_base::Toeplitz2>(),
-                                            isa_base::tile_kernels<isa_base::Winograd4>()};
+                                            isa_base::tile_kernels<isa_base::Winograd4>(),
+                                            nullptr};
   return kernels;
 }
 

@@ -121,7 +121,7 @@ struct Backward {
       s.sum = buffers + layout.sum;
       s.sum_in = m == 0 ? s.u : s.sum;
     }
-    if (plan.tiles != nullptr) member.meet();  // the gradient's scratch is free
+    if (plan.tiles != nullptr || plan.reduced != nullptr) member.meet();  // the gradient's scratch is free
     series_step(plan, member, task, s, buffers + layout.tiles);
   }
 

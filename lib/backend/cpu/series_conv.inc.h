@@ -178,25 +178,32 @@ using Products = ProductTable<1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
 using Products = ProductTable<1, 2, 3, 4, 5, 6>;
 #endif
 
-/// See SeriesKernels.
-static void products(const SeriesGeometry& g, const ConvStep& s) {
+static void products_by(const ProductFunction* of, const SeriesGeometry& g, const ConvStep& s) {
   for (int64_t at = s.begin; at < s.end;) {
     const int64_t run = at / g.width, begin = at % g.width, end = smaller(g.width, begin + s.end - at);
     const int64_t first = run_begin(g, run);
-    Products::of[run_begin(g, run + 1) - first - 1](g, s, first, begin, end);
+    of[run_begin(g, run + 1) - first - 1](g, s, first, begin, end);
     at += end - begin;
   }
 }
 
-static void conv(const SeriesGeometry& g, const ConvStep& s) {
-  const ConvPixelFunction* one = s.vectors == 2 ? ConvPixels<2, 1>::of : ConvPixels<1, 1>::of;
+/// See SeriesKernels.
+[[maybe_unused]] static void products(const SeriesGeometry& g, const ConvStep& s) { products_by(Products::of, g, s); }
+
+/// The functions of every run for one vector of images and one pixel or two, and for two vectors.
+struct ConvFunctions {
+  const ConvPixelFunction *one, *pair, *wide;
+};
+
+static void conv_by(const ConvFunctions& of, const SeriesGeometry& g, const ConvStep& s) {
+  const ConvPixelFunction* one = s.vectors == 2 ? of.wide : of.one;
   const int64_t pixels = pixels_of(g), half = g.kernel_width / 2;
   // Of a part of the work that is not whole rows none go in twos: all outputs of a pixel are to be summed in the same
   // way (Arithmetic::orders).
   const int64_t row = g.runs * g.width;
   const bool rows = g.runs_at_once == g.runs && s.begin % row == 0 && s.end % row == 0;
   const bool whole = s.begin == 0 && s.end == g.runs * pixels;
-  const ConvPixelFunction* two = s.vectors == 2 || !(whole || rows) ? nullptr : ConvPixels<1, 2>::of;
+  const ConvPixelFunction* two = s.vectors == 2 || !(whole || rows) ? nullptr : of.pair;
   // All pairs of a row at once where the pixels that they read stay near for every run.
   const bool along = g.runs == 1 || 3 * g.width * g.channels * kVector <= kNearFloats;
   for (int64_t first = 0; first < g.runs; first += g.runs_at_once) {
@@ -221,6 +228,10 @@ static void conv(const SeriesGeometry& g, const ConvStep& s) {
       ++at.row;
     }
   }
+}
+
+[[maybe_unused]] static void conv(const SeriesGeometry& g, const ConvStep& s) {
+  conv_by({ConvPixels<1, 1>::of, ConvPixels<1, 2>::of, ConvPixels<2, 1>::of}, g, s);
 }
 
 }  // namespace gsnet::cpu::GSNET_ISA

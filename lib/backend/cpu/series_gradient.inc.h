@@ -84,16 +84,21 @@ static inline TapRange outputs_inside(int64_t begin, int64_t end, int64_t extent
   return {low, high > low ? high : low};
 }
 
+/// The functions of every run for column blocks of one vector and of two.
+struct GradientFunctions {
+  const GradientTileFunction *one, *two;
+};
+
 /// All taps of one run and column block over rows [first, last) of the picture.
-static void gradient_rows(const SeriesGeometry& g, const GradientStep& s, int64_t block, int64_t run, int64_t first,
-                          int64_t last) {
+static void gradient_rows(const GradientFunctions& of, const SeriesGeometry& g, const GradientStep& s, int64_t block,
+                          int64_t run, int64_t first, int64_t last) {
   const int64_t lanes = s.vectors * kVector, in_begin = block * 2 * kVector;
   const int64_t wide = g.columns - in_begin > kVector ? 2 : 1;
   const int64_t first_channel = run_begin(g, run), run_size = run_begin(g, run + 1) - first_channel;
   GradientTile tile = {&g, &s, first_channel, in_begin * pixels_of(g) * lanes, 0, 0,
                        0,  0,  nullptr,       s.accumulate || first > 0};
   float* to = s.gradient + (in_begin * g.channels + first_channel * wide * kVector) * taps_of(g);
-  const GradientTileFunction* function = (wide == 2 ? GradientTiles<2>::of : GradientTiles<1>::of) + run_size - 1;
+  const GradientTileFunction* function = (wide == 2 ? of.two : of.one) + run_size - 1;
   for (int64_t row = 0; row < g.kernel_height; ++row) {
     const int64_t down = row - g.kernel_height / 2;
     const TapRange rows = outputs_inside(first, last, g.height, down);
@@ -110,11 +115,15 @@ static void gradient_rows(const SeriesGeometry& g, const GradientStep& s, int64_
   }
 }
 
-static void gradient(const SeriesGeometry& g, const GradientStep& s) {
+static void gradient_by(const GradientFunctions& of, const SeriesGeometry& g, const GradientStep& s) {
   for (int64_t first = 0; first < g.height; first += g.rows_at_once) {
     const int64_t last = first + g.rows_at_once < g.height ? first + g.rows_at_once : g.height;
-    for (int64_t i = s.begin; i < s.end; ++i) gradient_rows(g, s, i / g.runs, i % g.runs, first, last);
+    for (int64_t i = s.begin; i < s.end; ++i) gradient_rows(of, g, s, i / g.runs, i % g.runs, first, last);
   }
+}
+
+[[maybe_unused]] static void gradient(const SeriesGeometry& g, const GradientStep& s) {
+  gradient_by({GradientTiles<1>::of, GradientTiles<2>::of}, g, s);
 }
 
 }  // namespace gsnet::cpu::GSNET_ISA

@@ -139,6 +139,28 @@ struct TileKernels {
   void (*kernel_adjoint)(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t count);
 };
 
+/// The same with operands of bf16, sums in float. Arrays of bf16 lie in the memory of floats and are laid out as these,
+/// but for pairs of what is summed over, which lie beside each other:
+///   weights  [run][tap][in / 2][channel of the run][2]
+///   columns  [column block][pixel or tile][lane / 2][in of the block][2]
+/// u, weights, columns and frequencies are bf16, and a of a gradient; channels are even.
+struct ReducedTileKernels {
+  void (*spread)(const SeriesGeometry&, const TileStep&);
+  void (*spread_outputs)(const SeriesGeometry&, const TileStep&);
+  /// Of columns, from float.
+  void (*spread_columns)(const SeriesGeometry&, const TileStep&, int64_t wide);
+};
+
+struct ReducedKernels {
+  void (*round)(const float* from, float* to, int64_t count);
+  /// Pairs of rows of `wide`: [rows / 2][wide][2] from [rows][wide].
+  void (*round_pairs)(const float* from, float* to, int64_t rows, int64_t wide);
+  void (*conv)(const SeriesGeometry&, const ConvStep&);
+  void (*products)(const SeriesGeometry&, const ConvStep&);
+  void (*gradient)(const SeriesGeometry&, const GradientStep&);
+  ReducedTileKernels whole_of_2, tiles_of_4;
+};
+
 struct SeriesKernels {
   const char* name;
   bool fused;           ///< multiply-adds round once
@@ -164,12 +186,16 @@ struct SeriesKernels {
 
   TileKernels whole_of_2;  ///< pictures of 2 x 2: 9 products for 16
   TileKernels tiles_of_4;  ///< 4 x 4 pixels by 36 products for 144
+
+  const ReducedKernels* reduced;  ///< null: the processor has no products of bf16
 };
 
 /// Compiled for this instruction set, whether or not the processor has it.
 const SeriesKernels& series_kernels_base();
 const SeriesKernels& series_kernels_avx2();
 const SeriesKernels& series_kernels_avx512();
+
+const ReducedKernels& reduced_kernels();
 
 /// The best that the processor has.
 const SeriesKernels& series_kernels();

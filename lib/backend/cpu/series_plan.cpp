@@ -63,6 +63,7 @@ void choose_tiles(const SeriesKernels& kernels, SeriesPlan& plan) {
   const int64_t direct = (3 * g.height - 2) * (3 * g.width - 2);
   if (3 * high * wide * tiles.products * tiles.products > 2 * direct) return;
   plan.tiles = &tiles;
+  if (plan.reduced != nullptr) plan.reduced_tiles = two ? &plan.reduced->whole_of_2 : &plan.reduced->tiles_of_4;
   plan.tiles_high = high;
   plan.tiles_wide = wide;
 }
@@ -98,7 +99,8 @@ SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape
   plan.channels = x[1];
   plan.kernel_height = k[2];
   plan.kernel_width = k[3];
-  if (spec.products == SeriesProducts::fast) choose_tiles(kernels, plan);
+  if (spec.products == SeriesProducts::bf16 && plan.geometry.channels % 2 == 0) plan.reduced = kernels.reduced;
+  if (spec.products != SeriesProducts::direct) choose_tiles(kernels, plan);
   const SeriesGeometry& g = plan.geometry;
   plan.small_gradient = plan.tiles == nullptr && 2 * g.channels <= kernels.vector && taps_of(g) <= kMostSmallTaps &&
                         pixels_of(g) >= kFewestSmallPixels;
@@ -186,6 +188,43 @@ void pack_run(const SeriesPlan& plan, const float* k, int64_t first, int64_t siz
   }
 }
 
+/// Pairs of input channels beside each other: [in / 2][channel][2] from [in][channel].
+void pack_pairs(const SeriesPlan& plan, const float* from, int64_t inputs, int64_t size, float* to) {
+  std::vector<float> rounded(static_cast<size_t>(inputs * size + plan.kernels->vector));
+  plan.reduced->round(from, rounded.data(), inputs * size);
+  const auto* half = reinterpret_cast<const uint16_t*>(rounded.data());
+  auto* pair = reinterpret_cast<uint16_t*>(to);
+  for (int64_t i = 0; i < inputs; i += 2, half += 2 * size) {
+    for (int64_t o = 0; o < size; ++o) {
+      *pair++ = half[o];
+      *pair++ = half[size + o];
+    }
+  }
+}
+
+/// bf16 number i of an array that lies in floats.
+float* half_at(float* array, int64_t i) { return reinterpret_cast<float*>(reinterpret_cast<uint16_t*>(array) + i); }
+
+/// The same run's weights for products of bf16.
+void pack_reduced_run(const SeriesPlan& plan, const float* group, int64_t first, int64_t size, float* to) {
+  const SeriesGeometry& g = plan.geometry;
+  const int64_t count = g.channels * size, square = g.channels * g.channels, spare = plan.kernels->vector;
+  std::vector<float> taps(static_cast<size_t>(count * taps_of(g) + spare));
+  pack_run(plan, group, first, size, taps.data());
+  if (plan.tiles == nullptr) {
+    for (int64_t tap = 0; tap < taps_of(g); ++tap) {
+      pack_pairs(plan, taps.data() + tap * count, g.channels, size,
+                 half_at(to, first * g.channels * taps_of(g) + tap * count));
+    }
+    return;
+  }
+  std::vector<float> frequencies(static_cast<size_t>(count * plan.products() + spare));
+  plan.tiles->kernel(taps.data(), count, frequencies.data(), count, count);
+  for (int64_t f = 0; f < plan.products(); ++f) {
+    pack_pairs(plan, frequencies.data() + f * count, g.channels, size, half_at(to, f * square + first * g.channels));
+  }
+}
+
 }  // namespace
 
 void pack_series_weights(const SeriesPlan& plan, const float* k, int threads, float* packed) {
@@ -197,6 +236,10 @@ void pack_series_weights(const SeriesPlan& plan, const float* k, int threads, fl
       const int64_t run = item % g.runs, first = run_begin(g, run), size = run_begin(g, run + 1) - first;
       const float* group = k + item / g.runs * square * plan.kernel_height * plan.kernel_width;
       float* to = packed + item / g.runs * plan.weight_floats();
+      if (plan.reduced != nullptr) {
+        pack_reduced_run(plan, group, first, size, to);
+        continue;
+      }
       if (plan.tiles == nullptr) {
         pack_run(plan, group, first, size, to + first * g.channels * taps_of(g));
         continue;

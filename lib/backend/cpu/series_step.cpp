@@ -37,9 +37,28 @@ void each_frequency(int64_t frequencies, const Member& member, int64_t items, Bo
   }
 }
 
+/// Element i of an array that holds bf16 where products are reduced.
+const float* array_at(const SeriesPlan& plan, const float* array, int64_t i) {
+  if (plan.reduced == nullptr) return array + i;
+  return reinterpret_cast<const float*>(reinterpret_cast<const uint16_t*>(array) + i);
+}
+float* array_at(const SeriesPlan& plan, float* array, int64_t i) {
+  return const_cast<float*>(array_at(plan, static_cast<const float*>(array), i));
+}
+
+/// A product over channels at every place of a row.
+void multiply(const SeriesPlan& plan, const SeriesGeometry& row, const ConvStep& product) {
+  if (plan.reduced != nullptr) {
+    (product.vectors == 2 ? plan.reduced->products : plan.reduced->conv)(row, product);
+  } else {
+    (product.vectors == 2 ? plan.kernels->products : plan.kernels->conv)(row, product);
+  }
+}
+
 void step_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, const ConvStep& step, float* scratch) {
   const SeriesGeometry& g = plan.geometry;
   const int64_t stride = plan.frequency_floats(plan.tiles_a_step), square = g.channels * g.channels;
+  const bool reduced = plan.reduced != nullptr;
   float* in = scratch;
   float* out = scratch + plan.products() * stride;
   const int64_t together = std::min(2 / step.vectors, plan.tiles_a_step);  // every weight loaded is used twice
@@ -50,21 +69,21 @@ void step_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, c
     if (task >= 0) {
       tiles.from = step.u;
       tiles.to = in;
-      plan.tiles->spread(g, tiles);
+      (reduced ? plan.reduced_tiles->spread : plan.tiles->spread)(g, tiles);
     }
     member.meet();
     if (task >= 0) {
       const SeriesGeometry row = plan.tile_row((chunk.count + together - 1) / together);
       each_frequency(plan.products(), member, g.runs * row.width, [&](int64_t f, int64_t begin, int64_t end) {
         ConvStep product = {};
-        product.u = in + f * stride;
-        product.weights = step.weights + f * square;
+        product.u = array_at(plan, in, f * stride);
+        product.weights = array_at(plan, step.weights, f * square);
         product.out = out + f * stride;
         product.beta = 1;
         product.vectors = step.vectors * together;
         product.begin = begin;
         product.end = end;
-        (product.vectors == 2 ? plan.kernels->products : plan.kernels->conv)(row, product);
+        multiply(plan, row, product);
       });
     }
     member.meet();
@@ -92,14 +111,62 @@ void spread_term(const SeriesPlan& plan, const Member& member, Chunk chunk, int6
     TileStep tiles = tile_step(plan, member, chunk, lanes * wide / vector);
     tiles.frequency_stride = plan.column_frequency_floats();
     tiles.from = columns + in * pixels_of(g) * lanes;
-    tiles.to = scratch + in * chunk.count * lanes;
-    plan.tiles->spread(g, tiles);
+    tiles.to = array_at(plan, scratch, in * chunk.count * lanes);
+    if (plan.reduced != nullptr) {  // pairs of lanes: whole tiles
+      const Share part = member.share(chunk.count);
+      tiles.begin = part.begin * tiles.width;
+      tiles.end = part.end * tiles.width;
+      plan.reduced_tiles->spread_columns(g, tiles, wide);
+    } else {
+      plan.tiles->spread(g, tiles);
+    }
   }
   TileStep tiles = tile_step(plan, member, chunk, g.channels * vectors);
   tiles.frequency_stride = plan.frequency_floats(plan.tiles_a_gradient);
   tiles.from = a;
   tiles.to = scratch + plan.products() * plan.column_frequency_floats();
-  plan.tiles->spread_outputs(g, tiles);
+  (plan.reduced != nullptr ? plan.reduced_tiles->spread_outputs : plan.tiles->spread_outputs)(g, tiles);
+}
+
+auto gradient_kernel(const SeriesPlan& plan) {
+  return plan.reduced != nullptr ? plan.reduced->gradient : plan.kernels->gradient;
+}
+
+/// Rounds a block, and pairs up the lanes of its columns, for direct products of bf16.
+void reduce_term(const SeriesPlan& plan, const Member& member, int64_t vectors, const float* a, const float* columns,
+                 float* reduced_a, float* reduced_columns) {
+  const int64_t vector = plan.kernels->vector, lanes = vectors * vector;
+  const Share pixels = member.share(pixels_of(plan.geometry));
+  const int64_t pixel_floats = plan.geometry.channels * lanes;
+  plan.reduced->round(a + pixels.begin * pixel_floats, array_at(plan, reduced_a, pixels.begin * pixel_floats),
+                      (pixels.end - pixels.begin) * pixel_floats);
+  for (int64_t in = 0; in < plan.geometry.columns; in += 2 * vector) {
+    const int64_t wide = std::min(plan.geometry.columns - in, 2 * vector);
+    const int64_t first = (in * pixels_of(plan.geometry) + pixels.begin * wide) * lanes;
+    plan.reduced->round_pairs(columns + first, array_at(plan, reduced_columns, first),
+                              (pixels.end - pixels.begin) * lanes, wide);
+  }
+}
+
+int64_t reduced_term_floats(const SeriesPlan& plan) { return plan.buffer_floats() + plan.column_floats(); }
+
+/// As gradient_by_tiles.
+void reduced_gradient(const SeriesPlan& plan, const Member& member, int64_t task, const GradientTerms& terms,
+                      float* scratch) {
+  std::vector<const float*> a, columns;
+  for (size_t t = 0; t < terms.a.size(); ++t) {
+    float* at = scratch + static_cast<int64_t>(t) * reduced_term_floats(plan);
+    if (task >= 0) {
+      reduce_term(plan, member, plan.vectors_of(task), terms.a[t], terms.columns[t], at, at + plan.buffer_floats());
+    }
+    a.push_back(at);
+    columns.push_back(at + plan.buffer_floats());
+  }
+  member.meet();
+  if (task < 0) return;
+  const Share part = member.share(column_blocks(plan) * plan.geometry.runs);
+  plan.reduced->gradient(plan.geometry, {a.data(), columns.data(), static_cast<int64_t>(a.size()), terms.gradient,
+                                         terms.accumulate, plan.vectors_of(task), part.begin, part.end});
 }
 
 void gradient_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, const GradientTerms& terms,
@@ -118,11 +185,12 @@ void gradient_by_tiles(const SeriesPlan& plan, const Member& member, int64_t tas
     const SeriesGeometry row = plan.tile_row(chunk.count);
     each_frequency(plan.products(), member, column_blocks(plan) * g.runs, [&](int64_t f, int64_t begin, int64_t end) {
       for (size_t t = 0; t < count; ++t) {
-        columns[t] = scratch + static_cast<int64_t>(t) * term_floats(plan) + f * plan.column_frequency_floats();
-        a[t] = scratch + static_cast<int64_t>(t) * term_floats(plan) +
-               plan.products() * plan.column_frequency_floats() + f * plan.frequency_floats(plan.tiles_a_gradient);
+        float* term = scratch + static_cast<int64_t>(t) * term_floats(plan);
+        columns[t] = array_at(plan, term, f * plan.column_frequency_floats());
+        a[t] = array_at(plan, term + plan.products() * plan.column_frequency_floats(),
+                        f * plan.frequency_floats(plan.tiles_a_gradient));
       }
-      plan.kernels->gradient(
+      gradient_kernel(plan)(
           row, {a.data(), columns.data(), static_cast<int64_t>(count), terms.gradient + f * g.columns * g.channels,
                 terms.accumulate || chunk.first > 0, plan.vectors_of(task), begin, end});
     });
@@ -132,27 +200,40 @@ void gradient_by_tiles(const SeriesPlan& plan, const Member& member, int64_t tas
 }  // namespace
 
 int64_t step_scratch_floats(const SeriesPlan& plan) {
-  return plan.tiles != nullptr ? 2 * plan.products() * plan.frequency_floats(plan.tiles_a_step) : 0;
+  if (plan.tiles != nullptr) return 2 * plan.products() * plan.frequency_floats(plan.tiles_a_step);
+  return plan.reduced != nullptr ? plan.buffer_floats() : 0;
 }
 
 void series_step(const SeriesPlan& plan, const Member& member, int64_t task, ConvStep step, float* scratch) {
   const SeriesGeometry& g = plan.geometry;
   if (task >= 0) step.vectors = plan.vectors_of(task);
   if (plan.tiles != nullptr) return step_by_tiles(plan, member, task, step, scratch);
+  if (plan.reduced != nullptr) {
+    const int64_t pixel_floats = g.channels * step.vectors * plan.kernels->vector;
+    const Share pixels = member.share(pixels_of(g));
+    if (task >= 0) {
+      plan.reduced->round(step.u + pixels.begin * pixel_floats, array_at(plan, scratch, pixels.begin * pixel_floats),
+                          (pixels.end - pixels.begin) * pixel_floats);
+    }
+    step.u = scratch;
+    member.meet();
+  }
   if (task < 0) return;
   const Share part = member.share(g.runs * pixels_of(g));
   step.begin = part.begin;
   step.end = part.end;
-  plan.kernels->conv(g, step);
+  (plan.reduced != nullptr ? plan.reduced->conv : plan.kernels->conv)(g, step);
 }
 
 int64_t gradient_scratch_floats(const SeriesPlan& plan, int64_t terms) {
-  return plan.tiles != nullptr ? terms * term_floats(plan) : 0;
+  if (plan.tiles != nullptr) return terms * term_floats(plan);
+  return plan.reduced != nullptr ? terms * reduced_term_floats(plan) : 0;
 }
 
 void series_gradient(const SeriesPlan& plan, const Member& member, int64_t task, const GradientTerms& terms,
                      float* scratch) {
   if (plan.tiles != nullptr) return gradient_by_tiles(plan, member, task, terms, scratch);
+  if (plan.reduced != nullptr) return reduced_gradient(plan, member, task, terms, scratch);
   member.meet();
   if (task < 0) return;
   const Share part = member.share(column_blocks(plan) * plan.geometry.runs);

@@ -150,16 +150,18 @@ static inline int64_t tile_offset(const TileStep& s, int64_t tile) {
   return (tile / s.together * s.together * s.width + tile % s.together) * kVector;
 }
 
-/// `count` vectors of one tile: `pixel` the first of the window's first pixel, `to` that of the first frequency.
+/// `count` vectors of one tile: `pixel` the first of the window's first pixel, `to` that of the first frequency, an
+/// array of Number.
+template <class Number>
 struct TileRun {
   const float* pixel;
-  float* to;
+  Number* to;
   int64_t count, pixel_stride, row_stride, frequency_stride, step;
 };
 
 /// kOutside: lines_outside(w). What the window sees outside is zero.
-template <int kExtent, int kProducts, Transform kTransform, int kOutside>
-static void spread_run(const TileRun run, const Window w) {
+template <int kExtent, int kProducts, Transform kTransform, class Number, int kOutside>
+static void spread_run(const TileRun<Number> run, const Window w) {
   constexpr int kTop = kOutside & 1, kBottom = kExtent - (kOutside >> 1 & 1);
   constexpr int kLeft = kOutside >> 2 & 1, kRight = kExtent - (kOutside >> 3 & 1);
   Vector d[kExtent][kExtent] = {}, v[kProducts][kProducts];
@@ -179,7 +181,7 @@ static void spread_run(const TileRun run, const Window w) {
       }
     }
     both_axes<kExtent, kProducts, kTransform>(d, v);
-    float* to = run.to + n * run.step;
+    Number* to = run.to + n * run.step;
 #pragma GCC unroll 6
     for (int p = 0; p < kProducts; ++p) {
 #pragma GCC unroll 6
@@ -191,19 +193,20 @@ static void spread_run(const TileRun run, const Window w) {
   }
 }
 
-using SpreadRun = void (*)(const TileRun, const Window);
+template <class Number>
+using SpreadRun = void (*)(const TileRun<Number>, const Window);
 
-template <int kExtent, int kProducts, Transform kTransform, class Lines>
+template <int kExtent, int kProducts, Transform kTransform, class Number, class Lines>
 struct SpreadRuns;
-template <int kExtent, int kProducts, Transform kTransform, int... kLines>
-struct SpreadRuns<kExtent, kProducts, kTransform, std::integer_sequence<int, kLines...>> {
-  static constexpr SpreadRun of[] = {spread_run<kExtent, kProducts, kTransform, kLines>...};
+template <int kExtent, int kProducts, Transform kTransform, class Number, int... kLines>
+struct SpreadRuns<kExtent, kProducts, kTransform, Number, std::integer_sequence<int, kLines...>> {
+  static constexpr SpreadRun<Number> of[] = {spread_run<kExtent, kProducts, kTransform, Number, kLines>...};
 };
 
 /// to[frequency][tiles][n][tile of these] = transform of a window of from[pixel][n]; see TileKernels.
-template <class Form, int kExtent, int kBefore, Transform kTransform>
-static void spread_windows(const SeriesGeometry& g, const TileStep& s) {
-  using Runs = SpreadRuns<kExtent, Form::kProducts, kTransform, std::make_integer_sequence<int, kRagged + 1>>;
+template <class Form, int kExtent, int kBefore, Transform kTransform, class Number>
+static void spread_windows(const SeriesGeometry& g, const TileStep& s, Number* to) {
+  using Runs = SpreadRuns<kExtent, Form::kProducts, kTransform, Number, std::make_integer_sequence<int, kRagged + 1>>;
   const int64_t pixel_stride = s.width * kVector, row_stride = g.width * pixel_stride, step = s.together * kVector;
   for (int64_t at = s.begin; at < s.end;) {
     const int64_t tile = at / s.width, first = at % s.width;
@@ -211,13 +214,13 @@ static void spread_windows(const SeriesGeometry& g, const TileStep& s) {
     const int64_t whole = s.first_tile + tile;
     const Window w = window_at(g, whole / s.tiles_wide * Form::kOutputs - kBefore,
                                whole % s.tiles_wide * Form::kOutputs - kBefore, kExtent);
-    const TileRun run = {s.from + w.row * row_stride + w.column * pixel_stride + first * kVector,
-                         s.to + tile_offset(s, tile) + first * step,
-                         count,
-                         pixel_stride,
-                         row_stride,
-                         s.frequency_stride,
-                         step};
+    const TileRun<Number> run = {s.from + w.row * row_stride + w.column * pixel_stride + first * kVector,
+                                 to + tile_offset(s, tile) + first * step,
+                                 count,
+                                 pixel_stride,
+                                 row_stride,
+                                 s.frequency_stride,
+                                 step};
     Runs::of[lines_outside(w, kExtent)](run, w);
     at += count;
   }
@@ -225,12 +228,12 @@ static void spread_windows(const SeriesGeometry& g, const TileStep& s) {
 
 template <class Form>
 static void spread_inputs(const SeriesGeometry& g, const TileStep& s) {
-  spread_windows<Form, Form::kInputs, Form::kBefore, Form::input>(g, s);
+  spread_windows<Form, Form::kInputs, Form::kBefore, Form::input>(g, s, s.to);
 }
 
 template <class Form>
 static void spread_outputs(const SeriesGeometry& g, const TileStep& s) {
-  spread_windows<Form, Form::kOutputs, 0, Form::output_adjoint>(g, s);
+  spread_windows<Form, Form::kOutputs, 0, Form::output_adjoint>(g, s, s.to);
 }
 
 /// One tile of gather(): `from` its first frequency's first vector, `to` where its first pixel's is in the arrays of

@@ -126,6 +126,8 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
                    .groups = spec.groups,
                    .save = spec.save,
                    .products = SeriesProducts::fast};
+  bf16_train_series_ = train_series_;
+  bf16_train_series_.products = SeriesProducts::bf16;
   evaluate_series_ = {.coefficients = series_coefficients(spec.evaluate, radius), .groups = spec.groups};
   fast_evaluate_series_ = evaluate_series_;
   fast_evaluate_series_.products = SeriesProducts::fast;
@@ -159,9 +161,9 @@ const SeriesSpec* SkewConv::series_for(const TapeMode& mode, const Shape& x, con
   const int64_t m = inner_ / spec_.groups, high = x[2] / spec_.stride, wide = x[3] / spec_.stride;
   if (spec_.kernel == 1) {
     const bool cheaper = x[0] * high * wide * train_series_.degree() < 14 * m;
-    return mode.training && cheaper ? &train_series_ : nullptr;
+    return !mode.training || !cheaper ? nullptr : mode.bf16 ? &bf16_train_series_ : &train_series_;
   }
-  if (mode.training) return &train_series_;
+  if (mode.training) return mode.bf16 ? &bf16_train_series_ : &train_series_;
   if (!mode.fast || k.tracked()) return &evaluate_series_;
   return fast_series(mode, {x[0], inner_, high, wide}, k);
 }

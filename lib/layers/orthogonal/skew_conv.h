@@ -91,7 +91,7 @@ class SkewConv final : public UnaryModule {
   Backend& backend_;
   int64_t inner_ = 0;
   ChannelMap before_, after_;
-  SeriesSpec train_series_, evaluate_series_, fast_evaluate_series_;
+  SeriesSpec train_series_, bf16_train_series_, evaluate_series_, fast_evaluate_series_;
   mutable Weight kernel_;
   Parameter bias_;
   Tensor kept_exponential_;  // of the evaluation kernel, 1x1 only
