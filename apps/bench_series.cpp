@@ -102,7 +102,10 @@ int bench_series(Backend& backend, const SeriesBenchSpec& spec) {
   }
   fmt::print("{} ({}); matrix product 1024^3: {:.1f} GFLOP/s\n", backend.name(), backend.description(), 2e-9 * matmul);
   fmt::print("conv_exp 3x3, degree {}, batch {}, {} products; GFLOP/s of the operations a direct sum needs\n",
-             spec.degree, spec.batch, spec.products == SeriesProducts::fast ? "fast" : "direct");
+             spec.degree, spec.batch,
+             spec.products == SeriesProducts::bf16   ? "bf16"
+             : spec.products == SeriesProducts::fast ? "fast"
+                                                     : "direct");
   fmt::print("{:>8} {:>7} {:>6}  {:>9} {:>7}  {:>9} {:>7}\n", "channels", "map", "groups", "forward", "share",
              "backward", "share");
   for (const SeriesCase& c : cases) {

@@ -140,6 +140,7 @@ std::map<std::string, std::string> TrainingRun::provenance(int64_t epoch) const 
           {"epoch", std::to_string(epoch)},
           {"seed", std::to_string(recipe_.seed)},
           {"backend", backend_->description()},
+          {"precision", kPrecisions[static_cast<size_t>(recipe_.train.precision)]},
           {"version", GSNET_VERSION}};
 }
 

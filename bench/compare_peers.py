@@ -4,9 +4,10 @@
     bench/compare_peers.py --gsnet build/release/gsnet --python venv/bin/python [--depth 5] [--conv gs4] [--batch 128]
                            [--variants eager,compiled,channels_last]
 
-A row for every variant of the peer; ratios are to the best of them, column by column. Then three: the reference code's
-function exactly (Taylor 5 and 12, four bilinear forms, orthogonal last layer, minimum first), gsnet's own defaults (sound
-norm, Chebyshev, every group used, normalised last layer), and these for least memory.
+A row for every variant of the peer; ratios are to the best of them, column by column. Then four: the reference code's
+function exactly (Taylor 5 and 12, four bilinear forms, orthogonal last layer, minimum first; evaluation within 1e-6 a
+layer), gsnet's own defaults (kernels scaled by the operator's norm, Chebyshev, every group used, normalised last layer),
+these for least memory, and these in bf16 where the processor has it (evaluation is always f32).
 Training and evaluation are processes of their own, and memory is the training one's. bench/peers/README.md says how to
 install the peer; the best of several rounds counts for both sides.
 """
@@ -26,14 +27,20 @@ CONVS = {
 REFERENCE = ["fit=head", "scale=four_forms", "order=min_first", "head=orthogonal", "train_series=taylor", "train_degree=5",
              "eval_series=taylor", "eval_degree=12"]
 ROWS = {"gsnet, same function": REFERENCE, "gsnet, defaults": [], "gsnet, least memory": ["save=input"]}
+BF16 = "gsnet, defaults, bf16"
 
 
-def gsnet(options, mode, settings):
-    command = [options.gsnet, "bench", "--only", mode, "--json", "--batch", str(options.batch), "--threads", str(options.threads),
+def gsnet(options, mode, settings, precision="f32"):
+    command = [options.gsnet, "bench", "--only", mode, "--precision", precision, "--json", "--batch", str(options.batch), "--threads", str(options.threads),
                "--seconds", str(options.seconds)]
     for setting in settings + [f"depth={options.depth}", f"width={options.width}"]:
         command += ["--set", setting]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def has_bf16():
+    flags = pathlib.Path("/proc/cpuinfo").read_text()
+    return "avx512_bf16" in flags and "avx512bw" in flags
 
 
 def peer(options, variant, mode):
@@ -56,13 +63,16 @@ def main():
     options = parser.parse_args()
 
     peers = {f"PyTorch, {variant}": variant for variant in options.variants.split(",")}
-    rows = {name: [] for name in (*peers, *ROWS)}
+    ours = {name: (settings, "f32") for name, settings in ROWS.items()}
+    if has_bf16():
+        ours[BF16] = ([], "bf16")
+    rows = {name: [] for name in (*peers, *ours)}
     for _ in range(options.rounds):
         for name, variant in peers.items():
             train, evaluate = peer(options, variant, "train"), peer(options, variant, "eval")
             rows[name].append((train["images_per_s"], evaluate["images_per_s"], train["peak_rss_mb"]))
-        for name, settings in ROWS.items():
-            train, evaluate = (gsnet(options, mode, CONVS[options.conv] + settings) for mode in ("train", "eval"))
+        for name, (settings, precision) in ours.items():
+            train, evaluate = (gsnet(options, mode, CONVS[options.conv] + settings, precision) for mode in ("train", "eval"))
             rows[name].append((train["train_images_per_second"], evaluate["eval_images_per_second"],
                                train["peak_process_bytes"] * 1e-6))
     print(f"LipConvNet-{options.depth}, {options.conv}, width {options.width}, batch {options.batch}, {options.threads} threads; "

@@ -6,6 +6,7 @@
 // inside.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -29,11 +30,19 @@ enum class SeriesProducts : uint8_t {
   bf16,  ///< fast, and the factors of products are rounded to bf16, sums are not; asked for by name only
 };
 
+/// A kernel as a machine wants it, kept from call to call by whoever promises that it stays what it is. Its content
+/// belongs to the machine.
+struct SeriesCache {
+  Tensor packed;
+  const void* form = nullptr;
+};
+
 struct SeriesSpec {
   std::vector<double> coefficients;  ///< c_0 … c_K, all but the last non-zero; degree K >= 1
   int64_t groups = 1;
   SeriesSave save = SeriesSave::iterates;
   SeriesProducts products = SeriesProducts::direct;
+  std::shared_ptr<SeriesCache> cache = {};  ///< null: k may be another the next time
 
   int degree() const { return static_cast<int>(coefficients.size()) - 1; }
 };

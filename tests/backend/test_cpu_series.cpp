@@ -166,6 +166,30 @@ TEST_CASE("cpu: the adjoint of the series is its inverse", "[cpu][series]") {
   }
 }
 
+TEST_CASE("cpu: a kept kernel gives the same bits, and is another where the map wants one", "[cpu][series]") {
+  const auto cpu = make_cpu_backend(2);
+  Oracle oracle;
+  SeriesSpec kept = exponential(3, 2, SeriesSave::input);
+  kept.products = SeriesProducts::fast;
+  kept.cache = std::make_shared<SeriesCache>();
+  SeriesSpec fresh = kept;
+  fresh.cache = nullptr;
+  const Problem problem = problem_of({40, 16, 2, 8, 8, 3, 3, 3}, oracle);
+  for (const int64_t side : {8, 2, 1, 8}) {
+    const Tensor x = random_tensor({40, 32, side, side}, 5, 1, Layout::channels_last);
+    Tensor expected = cpu->empty_like(x);
+    cpu->conv_exp(x, problem.k, fresh, expected, nullptr);
+    for (int call = 0; call < 2; ++call) {
+      Tensor y = cpu->empty_like(x), dx = cpu->empty_like(x), expected_dx = cpu->empty_like(x);
+      cpu->conv_exp(x, problem.k, kept, y, nullptr);
+      CHECK(same_bits(y, expected));
+      cpu->conv_exp_backward(x, problem.k, kept, {}, y, &dx, nullptr);
+      cpu->conv_exp_backward(x, problem.k, fresh, {}, y, &expected_dx, nullptr);
+      CHECK(same_bits(dx, expected_dx));
+    }
+  }
+}
+
 TEST_CASE("cpu: an empty batch through the series", "[cpu][series]") {
   const auto cpu = make_cpu_backend(2);
   const Tensor x = Tensor::empty({0, 4, 3, 3}, DType::f32, Layout::channels_last);

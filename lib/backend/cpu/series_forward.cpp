@@ -62,6 +62,21 @@ struct Forward {
   }
 };
 
+/// The packed kernel: kept in the spec's cache if it has one.
+Tensor packed_weights(const SeriesMachine& machine, const SeriesPlan& plan, const Tensor& k, const SeriesSpec& spec) {
+  const int64_t count = plan.groups * plan.weight_floats();
+  SeriesCache* cache = spec.cache.get();
+  const bool kept = cache != nullptr && cache->packed && cache->packed.numel() == count && cache->form == plan.tiles;
+  if (kept && plan.reduced == nullptr) return cache->packed;
+  Tensor packed = Tensor::empty({count}, DType::f32, Layout::row_major, machine.memory);
+  pack_series_weights(plan, k.data<float>(), machine.threads, packed.data<float>());
+  if (cache != nullptr && plan.reduced == nullptr) {
+    cache->packed = packed;
+    cache->form = plan.tiles;
+  }
+  return packed;
+}
+
 std::vector<Tensor> saved_iterates(const SeriesPlan& plan, int degree, const std::shared_ptr<Allocator>& memory) {
   std::vector<Tensor> made;
   for (int m = 1; m < degree; ++m) {
@@ -76,13 +91,12 @@ void series_forward(const SeriesMachine& machine, const Tensor& x, const Tensor&
                     const Tensor& y, SeriesSaved* saved) {
   if (x.numel() == 0) return;
   const SeriesPlan plan = plan_series(*machine.kernels, x.shape(), k.shape(), spec, machine.threads);
-  const Scratch weights(machine.memory, floats(plan.groups * plan.weight_floats()));
+  const Tensor weights = packed_weights(machine, plan, k, spec);
   const int64_t team_floats = plan.buffer_floats() + Forward::scratch_floats(plan);
   const Scratch buffers(machine.memory, floats(plan.teams * team_floats));
-  pack_series_weights(plan, k.data<float>(), machine.threads, weights.floats());
   const bool keep = saved != nullptr && spec.save == SeriesSave::iterates;
   if (keep) saved->tensors = saved_iterates(plan, spec.degree(), machine.memory);
-  const Forward forward{plan, spec, sign, weights.floats(), keep ? saved : nullptr};
+  const Forward forward{plan, spec, sign, weights.data<float>(), keep ? saved : nullptr};
   run_tasks(plan, [&](const Member& member, int64_t task) {
     const SeriesGeometry& g = plan.geometry;
     const Share part = member.share(pixels_of(g));
@@ -132,13 +146,12 @@ bool series_between(const SeriesMachine& machine, const Tensor& x, const Tensor&
   const int64_t threads = std::min(plan.teams, plan.blocks);
   if (plan.team_size > 1 || (plan.blocks % threads != 0 && plan.blocks < 4 * threads)) return false;
   const Places places(ends, plan.geometry.channels);
-  const Scratch weights(machine.memory, floats(plan.groups * plan.weight_floats()));
+  const Tensor weights = packed_weights(machine, plan, k, spec);
   const int64_t thread_floats = plan.groups * plan.buffer_floats() + Forward::scratch_floats(plan);
   const Scratch buffers(machine.memory, floats(threads * thread_floats));
-  pack_series_weights(plan, k.data<float>(), machine.threads, weights.floats());
   const bool keep = saved != nullptr && spec.save == SeriesSave::iterates;
   if (keep) saved->tensors = saved_iterates(plan, spec.degree(), machine.memory);
-  const Forward forward{plan, spec, 1, weights.floats(), keep ? saved : nullptr};
+  const Forward forward{plan, spec, 1, weights.data<float>(), keep ? saved : nullptr};
   const int64_t image_in = s[1] * s[2] * s[3], image_out = y.numel() / s[0];
 #pragma omp parallel for num_threads(static_cast <int>(threads)) schedule(static, 1)
   for (int64_t thread = 0; thread < threads; ++thread) {

@@ -11,6 +11,7 @@ namespace gsnet {
 namespace {
 
 constexpr int kPieces = 64;
+constexpr int kMostDegree = 24;
 constexpr double kLeastRadius = 1e-3;
 
 /// Polynomials in J by the basis U_k(J / R), which is i^k T_k on [-iR, iR]: U_0 = 1, U_1(z) = z,
@@ -94,7 +95,7 @@ long double bernstein_maximum(const std::vector<long double>& q, long double low
 }  // namespace
 
 std::vector<double> series_coefficients(const SeriesForm& form, double radius) {
-  GSNET_CHECK(form.degree >= 1 && form.degree <= 24,
+  GSNET_CHECK(form.degree >= 1 && form.degree <= kMostDegree,
               fmt::format("[series] the degree must be 1 … 24, got {}", form.degree));
   if (form.family == SeriesFamily::taylor) {
     std::vector<double> c = {1};
@@ -106,6 +107,17 @@ std::vector<double> series_coefficients(const SeriesForm& form, double radius) {
   const double largest = series_bound(c, UpperBound::proven(radius)).value();
   for (double& value : c) value /= largest;
   return c;
+}
+
+int chebyshev_degree(double radius, double error) {
+  double dropped = 0;  // 2 J_k(R) of all higher terms; those above are below anything
+  int degree = kMostDegree;
+  for (int k = 2 * kMostDegree; k > 1; --k) {
+    dropped += 2 * std::abs(std::cyl_bessel_j(k, radius));
+    if (dropped > error) break;
+    degree = std::min(degree, k - 1);
+  }
+  return degree;
 }
 
 std::vector<double> economised(const std::vector<double>& coefficients, UpperBound radius, double error) {

@@ -24,6 +24,9 @@ struct SeriesForm {
 /// Throws Error for a degree outside 1 … 24 or a radius outside (0, 16].
 std::vector<double> series_coefficients(const SeriesForm& form, double radius);
 
+/// The least degree, 1 … 24, whose Chebyshev expansion is off by at most `error` on [-iR, iR]; 24 where none is.
+int chebyshev_degree(double radius, double error);
+
 /// max |p(i t)| over |t| <= radius for p with these real coefficients: by Bernstein coefficients of |p(i t)|^2, a
 /// polynomial in t^2, on 64 pieces, rounded outward. For skew J with |J| <= radius this bounds |p(J)|, J being normal.
 UpperBound series_bound(const std::vector<double>& coefficients, UpperBound radius);

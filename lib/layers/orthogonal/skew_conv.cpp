@@ -41,10 +41,8 @@ double standard_norm(const SkewConvSpec& spec) {
   return spec.scale == ScaleKind::gram ? 2.1 : spec.scale == ScaleKind::stretch ? 1.05 : 0.7;
 }
 
-/// How far |J| may be above a stretch for the coefficients to be made for it, and degrees that are enough for it: off
-/// by 9e-3 and 6e-7.
-constexpr double kStretchMargin = 1.1;
-constexpr int kStretchTrainDegree = 3, kStretchDegree = 7;
+/// How far |J| may be above a stretch for the coefficients to be made for it, and how far these may be from exp.
+constexpr double kStretchMargin = 1.1, kTrainError = 1e-2, kEvaluationError = 1e-6;
 
 /// |J| that is expected, for the coefficients.
 double design_radius(const SkewConvSpec& spec) {
@@ -90,9 +88,10 @@ SkewConvSpec SkewConvSpec::from(const Attributes& attributes) {
     spec.scale = kKinds[attributes.choice("scale", {"gram", "stretch", "four_forms"})];
   }
   spec.norm = attributes.number("norm", standard_norm(spec));
+  GSNET_CHECK(std::isfinite(spec.norm) && spec.norm > 0, fmt::format("norm must be positive, got {}", spec.norm));
   if (spec.scale == ScaleKind::stretch) {
-    spec.train.degree = kStretchTrainDegree;
-    spec.evaluate.degree = kStretchDegree;
+    spec.train.degree = chebyshev_degree(design_radius(spec), kTrainError);
+    spec.evaluate.degree = chebyshev_degree(design_radius(spec), kEvaluationError);
   }
   spec.train = series_from(attributes, "train", spec.train);
   spec.evaluate = series_from(attributes, "eval", spec.evaluate);
@@ -103,7 +102,6 @@ SkewConvSpec SkewConvSpec::from(const Attributes& attributes) {
   GSNET_CHECK(spec.out_channels >= 1 && spec.stride >= 1 && spec.groups >= 1 && spec.shuffle >= 1,
               "channels, stride, groups and shuffle must be at least 1");
   GSNET_CHECK(spec.kernel >= 1 && spec.kernel % 2 == 1, fmt::format("kernel must be odd, got {}", spec.kernel));
-  GSNET_CHECK(std::isfinite(spec.norm) && spec.norm > 0, fmt::format("norm must be positive, got {}", spec.norm));
   return spec;
 }
 
@@ -197,6 +195,7 @@ const SeriesSpec* SkewConv::fast_series(const TapeMode& mode, const Shape& x, co
   if (pays && fast_.bounded_for != map) {
     const UpperBound radius = operator_bound(backend_.download(k.value), {inner_, x[2], x[3]}).value;
     fast_.series.coefficients = economised(fast_evaluate_series_.coefficients, radius, kEconomyError);
+    fast_.series.cache = std::make_shared<SeriesCache>();
     fast_.bounded_for = map;
   }
   fast_.images += x[0];
