@@ -62,6 +62,31 @@ TEST_CASE("certificate regularisation counts positive margins only", "[train]") 
   CHECK(value({}) - value({.certificate_weight = 1}) == Approx(0.5 * 2 / std::sqrt(2.0)));
 }
 
+TEST_CASE("training in bf16 goes as in f32, where the machine has it", "[train]") {
+  const Attributes settings = {{"width", int64_t{16}}, {"groups2", int64_t{4}}};
+  const auto losses = [&](Backend& backend, Precision precision) {
+    Graph graph(lipconvnet(settings, {3, 32, 32}, 10), backend, RandomKey(1));
+    Trainer trainer(graph, {.optimiser = {.rate = 0.02}, .steps = 8, .precision = precision});
+    std::vector<double> made;
+    for (int step = 0; step < 8; ++step) {
+      made.push_back(trainer.step(noise(32), Tensor::of<int32_t>({32}, std::vector<int32_t>(32, 3))).loss);
+    }
+    return made;
+  };
+  const auto reference = make_backend({"reference", 1});
+  CHECK_THROWS_WITH(losses(*reference, Precision::bf16), Catch::Contains("bf16") && Catch::Contains("reference"));
+  const auto cpu = make_backend({"cpu", 2});
+  if (!cpu->multiplies_bf16()) {
+    CHECK_THROWS_WITH(losses(*cpu, Precision::bf16), Catch::Contains("AVX512-BF16"));
+    WARN("skipped: the processor has no AVX512-BF16");
+    return;
+  }
+  const std::vector<double> whole = losses(*cpu, Precision::f32), rounded = losses(*cpu, Precision::bf16);
+  CHECK(whole.back() < 0.9 * whole.front());
+  CHECK(whole.back() != rounded.back());
+  for (size_t i = 0; i < whole.size(); ++i) CHECK(rounded[i] == Approx(whole[i]).epsilon(0.02));
+}
+
 TEST_CASE("training stops with the step and the layer where numbers stop being finite", "[train]") {
   const auto backend = make_backend({"cpu", 1});
   Graph graph(lipconvnet({{"width", int64_t{4}}, {"groups", int64_t{2}}}, {3, 32, 32}, 10), *backend, RandomKey(1));
