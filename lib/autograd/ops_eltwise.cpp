@@ -107,13 +107,19 @@ Var scale_channels(const Var& x, const Var& a) {
 Var maxmin(const Var& x, const MaxMinSpec& spec) {
   Backend& backend = x.tape->backend();
   check_even("maxmin", x.shape());
-  Tensor y = backend.empty_like(x.value);
-  backend.maxmin(spec, x.value, y);
-  return x.tape->record("maxmin", y, {&x}, [&backend, spec, xv = x.value](GradSink& sink, const Tensor& dy) {
-    Tensor dx = backend.empty_like(xv);
-    backend.maxmin_backward(spec, xv, dy, dx);
-    sink.give(0, dx);
-  });
+  const auto sorted = [&backend, spec](const Tensor& of) {
+    Tensor y = backend.empty_like(of);
+    backend.maxmin(spec, of, y);
+    return y;
+  };
+  Var y =
+      x.tape->record("maxmin", sorted(x.value), {&x}, [&backend, spec, xv = x.value](GradSink& sink, const Tensor& dy) {
+        Tensor dx = backend.empty_like(xv);
+        backend.maxmin_backward(spec, xv, dy, dx);
+        sink.give(0, dx);
+      });
+  if (y.tracked()) y.remake = [sorted, xv = x.value] { return sorted(xv); };
+  return y;
 }
 
 Var group_sort(const Var& x, int64_t size) {

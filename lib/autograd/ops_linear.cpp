@@ -101,10 +101,11 @@ Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t
   const SeriesEnds ends = {block, &before, &after, bias != nullptr ? &bias->value : nullptr};
   backend.conv_exp_between(x.value, k.value, spec, ends, y, wants_dk ? saved.get() : nullptr);
   const Var none;
+  const Kept input = spec.save == SeriesSave::input ? Kept(x) : Kept(Var{x.value});
   return x.tape->record(
       "conv_exp", y, {&x, &k, bias != nullptr ? bias : &none},
-      [&backend, xv = x.value, kept = Kept(k), spec, saved, block, before, after, inner](GradSink& sink,
-                                                                                         const Tensor& dy) {
+      [&backend, input, kept = Kept(k), spec, saved, block, before, after, shape = s, inner](GradSink& sink,
+                                                                                             const Tensor& dy) {
         if (sink.needs(2)) {
           Tensor db = backend.empty({after.outputs()});
           backend.sum_to_channels(dy, db);
@@ -120,7 +121,7 @@ Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t
         Tensor dk = sink.needs(1) ? backend.empty_like(kv) : Tensor();
         {
           // Without dk the input is not read, but for its shape.
-          const Tensor u = dk ? series_input(backend, xv, {block, &before, &after, nullptr}) : dz;
+          const Tensor u = dk ? series_input(backend, input(), {block, &before, &after, nullptr}) : dz;
           backend.conv_exp_backward(u, kv, spec, *saved, dz, du ? &du : nullptr, dk ? &dk : nullptr);
         }
         if (dk) sink.give(1, dk);
@@ -131,7 +132,7 @@ Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t
           du = deep;
         }
         if (block > 1) {
-          Tensor dx = backend.empty_like(xv);
+          Tensor dx = backend.empty(shape, Layout::channels_last);
           backend.depth_to_space(block, du, dx);
           du = dx;
         }

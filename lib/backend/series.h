@@ -19,7 +19,7 @@ namespace gsnet {
 /// The memory dial: what the forward pass leaves for the backward pass besides x.
 enum class SeriesSave : uint8_t {
   iterates,  ///< the Horner iterates: degree - 1 tensors as large as x, no recomputation
-  input,     ///< nothing: the backward pass computes them again
+  input,     ///< nothing: the backward pass computes them again, and x too where its op can make it again
 };
 
 /// How the products of a convolution are summed.

@@ -63,7 +63,14 @@ void choose_tiles(const SeriesKernels& kernels, SeriesPlan& plan) {
   const int64_t direct = (3 * g.height - 2) * (3 * g.width - 2);
   if (3 * high * wide * tiles.products * tiles.products > 2 * direct) return;
   plan.tiles = &tiles;
-  if (plan.reduced != nullptr) plan.reduced_tiles = two ? &plan.reduced->whole_of_2 : &plan.reduced->tiles_of_4;
+  plan.spread = tiles.spread;
+  plan.spread_outputs = tiles.spread_outputs;
+  if (plan.reduced != nullptr) {
+    const ReducedTileKernels& reduced = two ? plan.reduced->whole_of_2 : plan.reduced->tiles_of_4;
+    plan.spread = reduced.spread;
+    plan.spread_outputs = reduced.spread_outputs;
+    plan.spread_column_pairs = reduced.spread_columns;
+  }
   plan.tiles_high = high;
   plan.tiles_wide = wide;
 }

@@ -18,10 +18,13 @@ struct SeriesPlan {
   int64_t images, groups, channels;     ///< channels of all groups
   int64_t kernel_height, kernel_width;  ///< of the whole kernel; geometry has the part that can reach into the picture
   int64_t teams, team_size;
-  const TileKernels* tiles;                 ///< null: direct products
-  const ReducedKernels* reduced;            ///< null: products of floats
-  const ReducedTileKernels* reduced_tiles;  ///< what goes with `tiles`
-  bool small_gradient;                      ///< by SeriesKernels::small_gradient; no tiles then
+  const TileKernels* tiles;       ///< null: direct products
+  const ReducedKernels* reduced;  ///< null: products of floats
+  /// The transforms of `tiles` into what products want; column pairs where these are of bf16.
+  void (*spread)(const SeriesGeometry&, const TileStep&);
+  void (*spread_outputs)(const SeriesGeometry&, const TileStep&);
+  void (*spread_column_pairs)(const SeriesGeometry&, const TileStep&, int64_t wide);
+  bool small_gradient;  ///< by SeriesKernels::small_gradient; no tiles then
   int64_t tiles_high, tiles_wide;
   int64_t tiles_a_step, tiles_a_gradient;  ///< whose frequencies are computed before they are used
 

@@ -58,7 +58,6 @@ void multiply(const SeriesPlan& plan, const SeriesGeometry& row, const ConvStep&
 void step_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, const ConvStep& step, float* scratch) {
   const SeriesGeometry& g = plan.geometry;
   const int64_t stride = plan.frequency_floats(plan.tiles_a_step), square = g.channels * g.channels;
-  const bool reduced = plan.reduced != nullptr;
   float* in = scratch;
   float* out = scratch + plan.products() * stride;
   const int64_t together = std::min(2 / step.vectors, plan.tiles_a_step);  // every weight loaded is used twice
@@ -69,7 +68,7 @@ void step_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, c
     if (task >= 0) {
       tiles.from = step.u;
       tiles.to = in;
-      (reduced ? plan.reduced_tiles->spread : plan.tiles->spread)(g, tiles);
+      plan.spread(g, tiles);
     }
     member.meet();
     if (task >= 0) {
@@ -112,20 +111,20 @@ void spread_term(const SeriesPlan& plan, const Member& member, Chunk chunk, int6
     tiles.frequency_stride = plan.column_frequency_floats();
     tiles.from = columns + in * pixels_of(g) * lanes;
     tiles.to = array_at(plan, scratch, in * chunk.count * lanes);
-    if (plan.reduced != nullptr) {  // pairs of lanes: whole tiles
+    if (plan.spread_column_pairs != nullptr) {  // pairs of lanes: whole tiles
       const Share part = member.share(chunk.count);
       tiles.begin = part.begin * tiles.width;
       tiles.end = part.end * tiles.width;
-      plan.reduced_tiles->spread_columns(g, tiles, wide);
+      plan.spread_column_pairs(g, tiles, wide);
     } else {
-      plan.tiles->spread(g, tiles);
+      plan.spread(g, tiles);
     }
   }
   TileStep tiles = tile_step(plan, member, chunk, g.channels * vectors);
   tiles.frequency_stride = plan.frequency_floats(plan.tiles_a_gradient);
   tiles.from = a;
   tiles.to = scratch + plan.products() * plan.column_frequency_floats();
-  (plan.reduced != nullptr ? plan.reduced_tiles->spread_outputs : plan.tiles->spread_outputs)(g, tiles);
+  plan.spread_outputs(g, tiles);
 }
 
 auto gradient_kernel(const SeriesPlan& plan) {

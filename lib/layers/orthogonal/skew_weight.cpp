@@ -1,5 +1,7 @@
 #include "layers/orthogonal/skew_weight.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "autograd/ops.h"
@@ -83,9 +85,9 @@ Var FourFormsScale::apply(Tape& tape, const Var& k) {
 
 void FourFormsScale::visit(const std::string& path, Visitor& visitor) {
   for (size_t i = 0; i < 4; ++i) {
-    const std::string number = std::to_string(i + 1);
-    visitor.buffer(path + "_u" + number, forms_.u[i]);
-    visitor.buffer(path + "_v" + number, forms_.v[i]);
+    const size_t number = i + 1;
+    visitor.buffer(fmt::format("{}_u{}", path, number), forms_.u[i]);
+    visitor.buffer(fmt::format("{}_v{}", path, number), forms_.v[i]);
   }
   visitor.buffer(path + "_correction", correction_);
   visitor.buffer(path + "_steps", steps_);
