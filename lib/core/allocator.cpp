@@ -29,12 +29,17 @@ class HostAllocator final : public CachingAllocator {
     opened(segment, bytes);
     munmap(segment, bytes);
   }
+  void forget(void* start, size_t bytes) noexcept override {
+    const auto first = (reinterpret_cast<uintptr_t>(start) + kPage - 1) / kPage * kPage;
+    const auto last = (reinterpret_cast<uintptr_t>(start) + bytes) / kPage * kPage;
+    if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  }
   void opened(void* start, size_t bytes) noexcept override { ASAN_UNPOISON_MEMORY_REGION(start, bytes); }
   void closed(void* start, size_t bytes) noexcept override { ASAN_POISON_MEMORY_REGION(start, bytes); }
   std::string_view kind() const override { return "host"; }
 
  private:
-  static constexpr size_t kCacheLine = 64;
+  static constexpr size_t kCacheLine = 64, kPage = 4096;
 #if defined(__SANITIZE_ADDRESS__)
   static constexpr size_t kGuard = kCacheLine, kSegment = size_t{64} << 20;
 #else

@@ -29,7 +29,7 @@ class Allocator {
   virtual MemoryStats stats() const = 0;
   /// Forgets the peak: it counts anew from what is active now.
   virtual void reset_peak() = 0;
-  /// Gives segments that are wholly free back to the system.
+  /// Gives what is free back to the system, as far as it can.
   virtual void trim() = 0;
 };
 

@@ -119,6 +119,9 @@ void CachingAllocator::reset_peak() {
 void CachingAllocator::trim() {
   const std::lock_guard lock(mutex_);
   free_cached();
+  for (const FreeBlocks& blocks : free_) {
+    for (const Block* block : blocks) forget(block->start, block->size);
+  }
 }
 
 void CachingAllocator::free_cached() noexcept {

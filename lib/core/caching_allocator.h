@@ -34,6 +34,8 @@ class CachingAllocator : public Allocator {
   /// A new segment, aligned, or null when there is not as much memory left.
   virtual void* obtain(size_t bytes) = 0;
   virtual void give_back(void* segment, size_t bytes) noexcept = 0;
+  /// What these bytes hold is not needed any more, the bytes are: their memory may go back to the system till then.
+  virtual void forget(void* /*start*/, size_t /*bytes*/) noexcept {}
   /// Bytes that may be touched from now on, and those that may no longer be: for tools that find faults.
   virtual void opened(void* /*start*/, size_t /*bytes*/) noexcept {}
   virtual void closed(void* /*start*/, size_t /*bytes*/) noexcept {}

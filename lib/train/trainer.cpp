@@ -19,6 +19,7 @@ Trainer::Trainer(Graph& graph, const TrainSpec& spec, std::shared_ptr<Objective>
   GSNET_CHECK(spec.precision == Precision::f32 || backend.multiplies_bf16(),
               fmt::format("precision bf16: {} ({}) has no products of bf16; a processor with AVX512-BF16 has",
                           backend.name(), backend.description()));
+  default_host_allocator()->trim();  // first values and files' tensors passed through it, as large as the network
 }
 
 double Trainer::rate() const {
