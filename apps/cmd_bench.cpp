@@ -110,6 +110,9 @@ int bench_command(const std::vector<std::string>& arguments) {
   const auto timed = [&](const char* job, auto&& call) {
     return only.empty() || only == job ? median_seconds(seconds, call) : std::numeric_limits<double>::infinity();
   };
+  if (options.given("precision") && options.given("adapter")) {
+    throw UsageError("--precision is of orthogonal convolutions, --adapter has none");
+  }
   if (options.given("network") && !options.given("adapter")) throw UsageError("--network needs --adapter");
   const std::string precision = options.text("precision");
   const bool bf16 = precision == kPrecisions[1];

@@ -64,6 +64,7 @@ NodeDescription head(const Attributes& settings, int64_t classes) {
   NodeDescription node{"head", kind == "orthogonal" ? "orthogonal_linear" : "linear", {}, {{"features", classes}}};
   if (kind == "normalised") node.attributes.set("unit_rows", true);
   if (kind == "orthogonal") {
+    node.attributes.set("scale", std::string("stretch"));
     for (const char* key : kSeriesKeys) copy_settings(settings, node.attributes, {key});
     copy_settings(settings, node.attributes, {"fit"});
   }

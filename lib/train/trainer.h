@@ -12,8 +12,8 @@
 
 namespace gsnet {
 
-/// Of the products of orthogonal convolutions, forward and backward; weights, sums, activations and the optimiser's
-/// numbers are f32.
+/// Of the products of orthogonal convolutions' series, forward and backward, but for groups of an odd number of
+/// channels and gradients of small groups; weights, sums, activations and the optimiser's numbers are f32.
 enum class Precision : uint8_t { f32, bf16 };
 constexpr const char* kPrecisions[] = {"f32", "bf16"};
 

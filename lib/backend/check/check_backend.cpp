@@ -90,6 +90,18 @@ void CheckBackend::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& 
 }
 
 // What the first machine saved means nothing to the second, which computes it again.
+void CheckBackend::conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends,
+                                    Tensor& y, SeriesSaved* saved) {
+  SeriesSpec fresh = spec;
+  fresh.cache = nullptr;  // which belongs to one machine
+  both("conv_exp_between", [&](Backend& on, Arguments& the) {
+    const bool first = &on == first_.get();
+    SeriesEnds with = ends;
+    with.bias = the.in(ends.bias);
+    on.conv_exp_between(the.in(x), the.in(k), first ? spec : fresh, with, the.out(y), first ? saved : nullptr);
+  });
+}
+
 void CheckBackend::conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
                                      const Tensor& dy, Tensor* dx, Tensor* dk) {
   SeriesSpec alone = spec;

@@ -20,7 +20,7 @@ class CheckBackend final : public Backend {
   Device device() const override { return first_->device(); }
   DType dtype() const override { return first_->dtype(); }
   Arithmetic arithmetic() const override { return first_->arithmetic(); }
-  bool multiplies_bf16() const override { return first_->multiplies_bf16(); }
+  bool multiplies_bf16() const override { return first_->multiplies_bf16() && second_->multiplies_bf16(); }
   const std::shared_ptr<Allocator>& memory() const override { return first_->memory(); }
   void synchronise() override { first_->synchronise(); }
   Tensor upload(const Tensor& host) override { return first_->upload(host); }
@@ -31,6 +31,8 @@ class CheckBackend final : public Backend {
   void conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) override;
   void conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) override;
   void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) override;
+  void conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends, Tensor& y,
+                        SeriesSaved* saved) override;
   void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
                          const Tensor& dy, Tensor* dx, Tensor* dk) override;
   void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) override;

@@ -143,8 +143,9 @@ bool series_between(const SeriesMachine& machine, const Tensor& x, const Tensor&
                     const SeriesEnds& ends, const Tensor& y, SeriesSaved* saved) {
   const Shape &s = x.shape(), inner = {s[0], ends.before->outputs(), y.shape()[2], y.shape()[3]};
   const SeriesPlan plan = plan_series(*machine.kernels, inner, k.shape(), spec, machine.threads);
-  const int64_t threads = std::min(plan.teams, plan.blocks);
-  if (plan.team_size > 1 || (plan.blocks % threads != 0 && plan.blocks < 4 * threads)) return false;
+  const int64_t threads = plan.teams;
+  if (plan.team_size > 1 || plan.blocks < threads) return false;
+  if (plan.blocks % threads != 0 && plan.blocks < 4 * threads) return false;
   const Places places(ends, plan.geometry.channels);
   const Tensor weights = packed_weights(machine, plan, k, spec);
   const int64_t thread_floats = plan.groups * plan.buffer_floats() + Forward::scratch_floats(plan);

@@ -85,7 +85,7 @@ static void gather_pixels(const SeriesGeometry& g, const GatherPixels& s) {
       for (int64_t i = 0; i < wide; ++i) {
         const ChannelPlace& p = s.place[c + i];
         const float* row = p.group >= 0 ? from + p.group * s.group_floats + p.channel * s.lanes : nullptr;
-        const float bias = s.bias != nullptr ? s.bias[c + i] : 0;
+        const float bias = s.bias != nullptr ? s.bias[c + i] : -0.0F;  // -0 adds nothing, not even a sign
         for (int64_t n = 0; n < kTile; ++n) tile[i * kTile + n] = (row != nullptr ? row[n] : 0) + bias;
       }
       transpose_out(tile, kTile, wide, there, y + c, s.image_stride);

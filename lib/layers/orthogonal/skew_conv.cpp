@@ -89,10 +89,13 @@ SkewConvSpec SkewConvSpec::from(const Attributes& attributes) {
   }
   spec.norm = attributes.number("norm", standard_norm(spec));
   GSNET_CHECK(std::isfinite(spec.norm) && spec.norm > 0, fmt::format("norm must be positive, got {}", spec.norm));
-  if (spec.scale == ScaleKind::stretch) {
-    spec.train.degree = chebyshev_degree(design_radius(spec), kTrainError);
-    spec.evaluate.degree = chebyshev_degree(design_radius(spec), kEvaluationError);
-  }
+  const auto shortest = [&](const char* series, SeriesForm& form, double error) {
+    const AttributeValue* family = attributes.find(series);
+    const bool other = family != nullptr && *family != AttributeValue(std::string("chebyshev"));
+    if (spec.scale == ScaleKind::stretch && !other) form.degree = chebyshev_degree(design_radius(spec), error);
+  };
+  shortest("train_series", spec.train, kTrainError);
+  shortest("eval_series", spec.evaluate, kEvaluationError);
   spec.train = series_from(attributes, "train", spec.train);
   spec.evaluate = series_from(attributes, "eval", spec.evaluate);
   if (attributes.find("save") != nullptr) {
@@ -161,6 +164,7 @@ const SeriesSpec* SkewConv::series_for(const TapeMode& mode, const Shape& x, con
     const bool cheaper = x[0] * high * wide * train_series_.degree() < 14 * m;
     return !mode.training || !cheaper ? nullptr : mode.bf16 ? &bf16_train_series_ : &train_series_;
   }
+  if (mode.training) fast_ = {};  // of a kernel that is about to change
   if (mode.training) return mode.bf16 ? &bf16_train_series_ : &train_series_;
   if (!mode.fast || k.tracked()) return &evaluate_series_;
   return fast_series(mode, {x[0], inner_, high, wide}, k);
@@ -189,14 +193,15 @@ const SeriesSpec* SkewConv::fast_series(const TapeMode& mode, const Shape& x, co
   const int64_t m = inner_ / spec_.groups;
   const Shape map = {x[2], x[3]};
   const bool small = x[2] == x[3] && x[2] * x[3] <= kDensePixels;
-  if (!fast_.of || !fast_.of.shares_storage_with(k.value)) fast_ = {.of = k.value, .series = fast_evaluate_series_};
+  if (!fast_.of || !fast_.of.shares_storage_with(k.value) || fast_.map != map) {
+    fast_ = {.of = k.value, .map = map, .series = fast_evaluate_series_};
+  }
   const bool pays = mode.many || fast_.images >= (small ? x[2] * x[3] * m : kBoundImages * m);
   if (pays && small) return nullptr;
-  if (pays && fast_.bounded_for != map) {
+  if (pays && !fast_.series.cache) {
     const UpperBound radius = operator_bound(backend_.download(k.value), {inner_, x[2], x[3]}).value;
     fast_.series.coefficients = economised(fast_evaluate_series_.coefficients, radius, kEconomyError);
     fast_.series.cache = std::make_shared<SeriesCache>();
-    fast_.bounded_for = map;
   }
   fast_.images += x[0];
   return &fast_.series;
@@ -281,6 +286,8 @@ LayerBound SkewConv::lipschitz(const Shape& x) const {
     radius = operator_bound(k, output_shape(x));
     stretch = stretch.min(series_bound(evaluate_series_.coefficients, radius.value));
   }
+  // Fast evaluation may be that far from the series, and is bounded too.
+  stretch = stretch + UpperBound::proven(kEconomyError);
   return {stretch, fmt::format("{} degree {}, |J| <= {:.4g} by {}", to_string(spec_.evaluate.family),
                                spec_.evaluate.degree, radius.value.value(), radius.method)};
 }

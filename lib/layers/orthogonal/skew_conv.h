@@ -98,10 +98,10 @@ class SkewConv final : public UnaryModule {
   Tensor kept_of_;
   struct FastEvaluation {
     Tensor of;           ///< the kernel
+    Shape map;           ///< (H, W)
     int64_t images = 0;  ///< evaluated with it so far
     Tensor dense;
-    SeriesSpec series;  ///< the economised one, if |J| has been bounded
-    Shape bounded_for;  ///< the map's (H, W), or empty
+    SeriesSpec series;  ///< economised, its kernel kept, once |J| has been bounded
   };
   FastEvaluation fast_;
 };
