@@ -272,6 +272,29 @@ TEST_CASE("cpu: a series between its ends is the same kernels one after the othe
   }
 }
 
+TEST_CASE("cpu: a series between its ends on every instruction set", "[cpu][series]") {
+  std::vector<const cpu::SeriesKernels*> sets = {&cpu::series_kernels_base(), &cpu::series_kernels()};
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.push_back(&cpu::series_kernels_avx2());
+  const auto cpu = make_cpu_backend(1);
+  const ChannelMap before = ChannelMap::shuffle(12, 2, true).then(ChannelMap::per_group(12, 14, 2));
+  const ChannelMap after = ChannelMap::per_group(14, 9, 2);
+  const Tensor x = random_tensor({37, 3, 10, 6}, 1, 1, Layout::channels_last), bias = random_tensor({9}, 3, 1);
+  const Tensor k = random_tensor({14, 7, 3, 3}, 2, 0.1);
+  const SeriesEnds ends = {2, &before, &after, &bias};
+  const SeriesSpec spec = exponential(3, 2, SeriesSave::input);
+  Tensor expected = cpu->empty({37, 9, 5, 3}, Layout::channels_last);
+  cpu->Backend::conv_exp_between(x, k, spec, ends, expected, nullptr);
+  for (const cpu::SeriesKernels* kernels : sets) {
+    for (const int threads : {1, 2}) {
+      INFO(kernels->name << ", " << threads << " threads");
+      const Tensor y = Tensor::empty(expected.shape(), DType::f32, Layout::channels_last);
+      const cpu::SeriesMachine machine{kernels, threads, default_host_allocator()};
+      REQUIRE((cpu::series_between(machine, x, k, spec, ends, y, nullptr) || threads > 1));
+      if (threads == 1) CHECK(relative_error(y, with_dtype(expected, DType::f64)) < kTolerance);
+    }
+  }
+}
+
 TEST_CASE("cpu: products of bf16 are those of rounded factors", "[cpu][series]") {
   if (cpu::series_kernels().reduced == nullptr) {
     WARN("skipped: the processor has no AVX512-BF16");
