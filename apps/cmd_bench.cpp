@@ -114,6 +114,9 @@ int bench_command(const std::vector<std::string>& arguments) {
     throw UsageError("--precision is of orthogonal convolutions, --adapter has none");
   }
   if (options.given("network") && !options.given("adapter")) throw UsageError("--network needs --adapter");
+  if (options.given("precision") && options.has("series") && options.has("direct")) {
+    throw UsageError("--series is by --direct sums or in a --precision, not both");
+  }
   const std::string precision = options.text("precision");
   const bool bf16 = precision == kPrecisions[1];
   if (!bf16 && precision != kPrecisions[0]) {

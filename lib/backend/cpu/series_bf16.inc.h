@@ -224,17 +224,7 @@ static void reduced_gradient_tile(const GradientTile& t) {
       }
     }
   }
-#pragma GCC unroll 16
-  for (int o = 0; o < kRun; ++o) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kWide; ++v) {
-      float* to = t.to + o * kColumns + v * kVector;
-      Vector total = sum[0][o][v];
-#pragma GCC unroll 4
-      for (int k = 1; k < kSplit; ++k) total += sum[k][o][v];
-      store(to, t.accumulate ? load(to) + total : total);
-    }
-  }
+  put_sums(t, sum);
 }
 
 template <int kWide, int... kRuns>

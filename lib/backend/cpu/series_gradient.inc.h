@@ -18,6 +18,22 @@ struct GradientTile {
   bool accumulate;
 };
 
+/// Assigns or adds the sums of a tile's independent parts.
+template <int kSplit, int kRun, int kWide>
+static inline void put_sums(const GradientTile& t, const Vector (&sum)[kSplit][kRun][kWide]) {
+#pragma GCC unroll 16
+  for (int o = 0; o < kRun; ++o) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kWide; ++v) {
+      float* to = t.to + (o * kWide + v) * kVector;
+      Vector total = sum[0][o][v];
+#pragma GCC unroll 4
+      for (int k = 1; k < kSplit; ++k) total += sum[k][o][v];
+      store(to, t.accumulate ? load(to) + total : total);
+    }
+  }
+}
+
 template <int kRun, int kWide>
 static void gradient_tile(const GradientTile& t) {
   constexpr int kSplit = kAccumulators / (kRun * kWide) > 3 ? 4 : kAccumulators / (kRun * kWide) > 1 ? 2 : 1;
@@ -50,17 +66,7 @@ static void gradient_tile(const GradientTile& t) {
       }
     }
   }
-#pragma GCC unroll 16
-  for (int o = 0; o < kRun; ++o) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kWide; ++v) {
-      float* to = t.to + o * kColumns + v * kVector;
-      Vector total = sum[0][o][v];
-#pragma GCC unroll 4
-      for (int k = 1; k < kSplit; ++k) total += sum[k][o][v];
-      store(to, t.accumulate ? load(to) + total : total);
-    }
-  }
+  put_sums(t, sum);
 }
 
 using GradientTileFunction = void (*)(const GradientTile&);

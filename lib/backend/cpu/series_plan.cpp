@@ -209,9 +209,6 @@ void pack_pairs(const SeriesPlan& plan, const float* from, int64_t inputs, int64
   }
 }
 
-/// bf16 number i of an array that lies in floats.
-float* half_at(float* array, int64_t i) { return reinterpret_cast<float*>(reinterpret_cast<uint16_t*>(array) + i); }
-
 /// The same run's weights for products of bf16.
 void pack_reduced_run(const SeriesPlan& plan, const float* group, int64_t first, int64_t size, float* to) {
   const SeriesGeometry& g = plan.geometry;

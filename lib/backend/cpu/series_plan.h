@@ -77,6 +77,14 @@ struct SeriesPlan {
   int64_t terms_at_once(int64_t degree) const;
 };
 
+/// bf16 number i of an array that lies in the memory of floats.
+inline float* half_at(float* array, int64_t i) {
+  return reinterpret_cast<float*>(reinterpret_cast<uint16_t*>(array) + i);
+}
+inline const float* half_at(const float* array, int64_t i) {
+  return reinterpret_cast<const float*>(reinterpret_cast<const uint16_t*>(array) + i);
+}
+
 SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape& k, const SeriesSpec& spec,
                        int threads);
 

@@ -30,20 +30,17 @@ TileStep tile_step(const SeriesPlan& plan, const Member& member, Chunk chunk, in
 
 /// Calls body(frequency, begin, end) for the member's part of `items` at every frequency.
 template <class Body>
-void each_frequency(int64_t frequencies, const Member& member, int64_t items, Body&& body) {
-  const Share part = member.share(frequencies * items);
+void each_frequency(const SeriesPlan& plan, const Member& member, int64_t items, Body&& body) {
+  const Share part = member.share(plan.products() * items);
   for (int64_t f = part.begin / items; f * items < part.end; ++f) {
     body(f, std::max(part.begin - f * items, int64_t{0}), std::min(part.end - f * items, items));
   }
 }
 
 /// Element i of an array that holds bf16 where products are reduced.
-const float* array_at(const SeriesPlan& plan, const float* array, int64_t i) {
-  if (plan.reduced == nullptr) return array + i;
-  return reinterpret_cast<const float*>(reinterpret_cast<const uint16_t*>(array) + i);
-}
-float* array_at(const SeriesPlan& plan, float* array, int64_t i) {
-  return const_cast<float*>(array_at(plan, static_cast<const float*>(array), i));
+template <class Float>
+Float* array_at(const SeriesPlan& plan, Float* array, int64_t i) {
+  return plan.reduced == nullptr ? array + i : half_at(array, i);
 }
 
 /// A product over channels at every place of a row.
@@ -73,7 +70,7 @@ void step_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, c
     member.meet();
     if (task >= 0) {
       const SeriesGeometry row = plan.tile_row((chunk.count + together - 1) / together);
-      each_frequency(plan.products(), member, g.runs * row.width, [&](int64_t f, int64_t begin, int64_t end) {
+      each_frequency(plan, member, g.runs * row.width, [&](int64_t f, int64_t begin, int64_t end) {
         ConvStep product = {};
         product.u = array_at(plan, in, f * stride);
         product.weights = array_at(plan, step.weights, f * square);
@@ -182,7 +179,7 @@ void gradient_by_tiles(const SeriesPlan& plan, const Member& member, int64_t tas
     member.meet();
     if (task < 0) return;
     const SeriesGeometry row = plan.tile_row(chunk.count);
-    each_frequency(plan.products(), member, column_blocks(plan) * g.runs, [&](int64_t f, int64_t begin, int64_t end) {
+    each_frequency(plan, member, column_blocks(plan) * g.runs, [&](int64_t f, int64_t begin, int64_t end) {
       for (size_t t = 0; t < count; ++t) {
         float* term = scratch + static_cast<int64_t>(t) * term_floats(plan);
         columns[t] = array_at(plan, term, f * plan.column_frequency_floats());
