@@ -70,15 +70,13 @@ Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec) {
   const bool wants_dk = x.tape->mode().record && k.tracked();  // dx needs no iterates
   auto saved = std::make_shared<SeriesSaved>();
   backend.conv_exp(x.value, k.value, spec, y, wants_dk ? saved.get() : nullptr);
-  return x.tape->record("conv_exp", y, {&x, &k},
-                        [&backend, xv = x.value, kept = Kept(k), spec, saved](GradSink& sink, const Tensor& dy) {
-                          const Tensor kv = kept();
-                          Tensor dx = sink.needs(0) ? backend.empty_like(xv) : Tensor();
-                          Tensor dk = sink.needs(1) ? backend.empty_like(kv) : Tensor();
-                          backend.conv_exp_backward(xv, kv, spec, *saved, dy, dx ? &dx : nullptr, dk ? &dk : nullptr);
-                          if (dx) sink.give(0, dx);
-                          if (dk) sink.give(1, dk);
-                        });
+  return x.tape->record(
+      "conv_exp", y, {&x, &k}, [&backend, xv = x.value, kept = Kept(k), spec, saved](GradSink& sink, const Tensor& dy) {
+        Tensor dx = sink.needs(0) ? backend.empty_like(xv) : Tensor(), dk;
+        backend.conv_exp_backward(xv, kept(), spec, *saved, dy, dx ? &dx : nullptr, sink.needs(1) ? &dk : nullptr);
+        if (dx) sink.give(0, dx);
+        if (dk) sink.give(1, dk);
+      });
 }
 
 Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t block, const ChannelMap& before,
@@ -116,13 +114,11 @@ Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t
           dz = backend.empty(inner, Layout::channels_last);
           backend.map_channels(after.adjoint(), dy, dz);
         }
-        const Tensor kv = kept();
-        Tensor du = sink.needs(0) ? backend.empty(inner, Layout::channels_last) : Tensor();
-        Tensor dk = sink.needs(1) ? backend.empty_like(kv) : Tensor();
+        Tensor du = sink.needs(0) ? backend.empty(inner, Layout::channels_last) : Tensor(), dk;
         {
           // Without dk the input is not read, but for its shape.
-          const Tensor u = dk ? series_input(backend, input(), {block, &before, &after, nullptr}) : dz;
-          backend.conv_exp_backward(u, kv, spec, *saved, dz, du ? &du : nullptr, dk ? &dk : nullptr);
+          const Tensor u = sink.needs(1) ? series_input(backend, input(), {block, &before, &after, nullptr}) : dz;
+          backend.conv_exp_backward(u, kept(), spec, *saved, dz, du ? &du : nullptr, sink.needs(1) ? &dk : nullptr);
         }
         if (dk) sink.give(1, dk);
         if (!du) return;

@@ -131,15 +131,14 @@ Var scale_groups(const Var& k, const Var& s, double numerator, double epsilon) {
     backend.scale_groups(of, sv, numerator, epsilon, y);
     return y;
   };
-  Var y =
-      k.tape->record("scale_groups", scaled(k.value), {&k, &s},
-                     [&backend, kept = Kept(k), sv = s.value, numerator, epsilon](GradSink& sink, const Tensor& dy) {
-                       const Tensor kv = kept();
-                       Tensor dk = backend.empty_like(kv), ds = backend.empty_like(sv);
-                       backend.scale_groups_backward(kv, sv, numerator, epsilon, dy, dk, ds);
-                       sink.give(0, dk);
-                       sink.give(1, ds);
-                     });
+  Var y = k.tape->record(
+      "scale_groups", scaled(k.value), {&k, &s},
+      [&backend, scaled, kept = Kept(k), sv = s.value, numerator, epsilon](GradSink& sink, const Tensor& dy) {
+        Tensor ds = backend.empty_like(sv);
+        backend.scale_groups_backward(kept(), sv, numerator, epsilon, dy, ds);
+        sink.give(1, ds);
+        sink.give(0, scaled(dy));
+      });
   if (k.remake) y.remake = [scaled, kept = Kept(k)] { return scaled(kept()); };
   return y;
 }

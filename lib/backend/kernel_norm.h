@@ -57,8 +57,9 @@ class KernelNormKernels {
 
   /// y[g] = k[g] * numerator / (s[g] + epsilon); s (g).
   virtual void scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) = 0;
+  /// ds for dy; dk is scale_groups of dy.
   virtual void scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon,
-                                     const Tensor& dy, Tensor& dk, Tensor& ds) = 0;
+                                     const Tensor& dy, Tensor& ds) = 0;
 };
 
 }  // namespace gsnet

@@ -69,8 +69,9 @@ class SeriesKernels {
   virtual void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) = 0;
   /// The adjoint in x and the gradient in k, every entry of k free. The caller promises that k is skew-symmetric, and
   /// machines use J' = -J; `reference` ignores the promise, so that parity tests hold the callers to it.
-  /// dx, dk may be null.
-  virtual void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
+  /// dx, dk may be null. dk is made here, and k, if it is the caller's last, let go, as the machine finds best: kernels
+  /// of many channels are the largest tensors there are.
+  virtual void conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved,
                                  const Tensor& dy, Tensor* dx, Tensor* dk) = 0;
 };
 

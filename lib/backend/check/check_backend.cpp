@@ -102,10 +102,11 @@ void CheckBackend::conv_exp_between(const Tensor& x, const Tensor& k, const Seri
   });
 }
 
-void CheckBackend::conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
+void CheckBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved,
                                      const Tensor& dy, Tensor* dx, Tensor* dk) {
   SeriesSpec alone = spec;
   alone.save = SeriesSave::input;
+  if (dk != nullptr) *dk = empty_like(k);  // to be copied
   both("conv_exp_backward", [&](Backend& b, Arguments& a) {
     const bool first = &b == first_.get();
     b.conv_exp_backward(a.in(x), a.in(k), first ? spec : alone, first ? saved : SeriesSaved{}, a.in(dy), a.out(dx),

@@ -33,8 +33,8 @@ class CheckBackend final : public Backend {
   void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) override;
   void conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends, Tensor& y,
                         SeriesSaved* saved) override;
-  void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
-                         const Tensor& dy, Tensor* dx, Tensor* dk) override;
+  void conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved, const Tensor& dy,
+                         Tensor* dx, Tensor* dk) override;
   void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) override;
   void matrix_exp(const Tensor& a, Tensor& e) override;
   void matrix_exp_backward(const Tensor& a, const Tensor& de, Tensor& da) override;
@@ -52,7 +52,7 @@ class CheckBackend final : public Backend {
   void stretch_backward(const Tensor& v, const Tensor& u, const Tensor& ds, Tensor& dk) override;
   void scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) override;
   void scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon, const Tensor& dy,
-                             Tensor& dk, Tensor& ds) override;
+                             Tensor& ds) override;
   void fill(double value, Tensor& y) override;
   void copy(const Tensor& x, Tensor& y) override;
   void unary(UnaryOp op, const Tensor& x, Tensor& y) override;

@@ -85,9 +85,12 @@ void CpuBackend::conv_exp_between(const Tensor& x, const Tensor& k, const Series
   Backend::conv_exp_between(x, k, spec, ends, y, saved);
 }
 
-void CpuBackend::conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
+void CpuBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved,
                                    const Tensor& dy, Tensor* dx, Tensor* dk) {
-  if (dk != nullptr) return series_backward(*series_, x, k, spec, saved, dy, dx, *dk);
+  if (dk != nullptr) {
+    *dk = series_backward(*series_, x, std::move(k), spec, saved, dy, dx);
+    return;
+  }
   if (dx == nullptr) return;
   if (library_series(x)) return convs_->series(dy, k, spec, -1, *dx);
   series_forward(*series_, dy, k, spec, -1, *dx, nullptr);

@@ -27,8 +27,8 @@ class CpuBackend final : public host::HostBackend<float> {
   void conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) override;
 
   void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) override;
-  void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
-                         const Tensor& dy, Tensor* dx, Tensor* dk) override;
+  void conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved, const Tensor& dy,
+                         Tensor* dx, Tensor* dk) override;
 
   void conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends, Tensor& y,
                         SeriesSaved* saved) override;

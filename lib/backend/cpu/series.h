@@ -25,8 +25,8 @@ void series_forward(const SeriesMachine& machine, const Tensor& x, const Tensor&
 /// threads, and nothing is done.
 bool series_between(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
                     const SeriesEnds& ends, const Tensor& y, SeriesSaved* saved);
-/// dk is not null, dx may be.
-void series_backward(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
-                     const SeriesSaved& saved, const Tensor& dy, const Tensor* dx, const Tensor& dk);
+/// dk; dx may be null.
+Tensor series_backward(const SeriesMachine& machine, const Tensor& x, Tensor k, const SeriesSpec& spec,
+                       const SeriesSaved& saved, const Tensor& dy, const Tensor* dx);
 
 }  // namespace gsnet::cpu

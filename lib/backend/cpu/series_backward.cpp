@@ -1,26 +1,43 @@
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/series.h"
+#include "backend/cpu/series_gradient.h"
 #include "backend/cpu/series_step.h"
 #include "backend/host/parallel.h"
 
 namespace gsnet::cpu {
 namespace {
 
-/// Floats of one team's scratch: the iterates computed again, x before them; the a of one batch of terms and one
-/// more; the columns of the batch; the sum for dx.
-struct BackwardScratch {
-  int64_t iterates = 0, a = 0, columns = 0, sum = 0, tiles = 0, size = 0;
+constexpr int64_t kSharedFloats = 2 * 1024 * 1024;  // of a group's gradient, of which all threads then share one
 
-  BackwardScratch(const SeriesPlan& plan, int64_t kept, int64_t terms) {
+SeriesPlan plan_backward(const SeriesMachine& machine, const Shape& x, const Shape& k, const SeriesSpec& spec) {
+  SeriesPlan plan = plan_series(*machine.kernels, x, k, spec, machine.threads);
+  if (plan.gradient_floats() >= kSharedFloats) {
+    plan.team_size *= plan.teams;
+    plan.teams = 1;
+  }
+  return plan;
+}
+
+/// Floats of one team's scratch: the iterates computed again, x before them; the a of one batch of terms and one
+/// more; the columns of the batch; the sum for dx; that of a step, and of the gradient unless it is kept from task to
+/// task, in `waiting` floats of its own.
+struct BackwardScratch {
+  int64_t iterates = 0, a = 0, columns = 0, sum = 0, step = 0, size = 0, waiting = 0;
+
+  BackwardScratch(const SeriesPlan& plan, int64_t kept, int degree) {
+    const int64_t terms = plan.terms_at_once(degree);
     a = kept * plan.buffer_floats();
     columns = a + (terms + 1) * plan.buffer_floats();
     sum = columns + terms * plan.column_floats();
-    tiles = sum + plan.buffer_floats();
-    size = tiles + std::max(step_scratch_floats(plan), gradient_scratch_floats(plan, terms));
+    step = sum + plan.buffer_floats();
+    const int64_t of_gradient = gradient_scratch_floats(plan, degree);
+    size = step + std::max(step_scratch_floats(plan), plan.gradient_waits ? 0 : of_gradient);
+    waiting = plan.gradient_waits ? of_gradient : 0;
   }
 };
 
@@ -35,7 +52,9 @@ struct Backward {
   int64_t terms;
   BackwardScratch layout;
   float* scratch;
-  float* gradients;  ///< of a team and group: see gradient_of
+  float* waiting;
+  float* gradients;       ///< of a team and group: see gradient_of
+  GradientQueue* queues;  ///< a thread each
 
   bool recompute() const { return static_cast<int>(saved.tensors.size()) + 1 < spec.degree(); }
 
@@ -75,27 +94,29 @@ struct Backward {
         s.out = buffers + (spec.degree() - m + 1) * plan.buffer_floats();
         s.beta = ratio(m);
       }
-      series_step(plan, member, task, s, buffers + layout.tiles);
+      series_step(plan, member, task, s, buffers + layout.step);
     }
     member.meet();
   }
 
   float* a_of(int m, float* buffers) const { return buffers + layout.a + m % (terms + 1) * plan.buffer_floats(); }
 
+  void small_gradient_step(const Member& member, int m, int64_t task, bool first_of_group, float* buffers) const {
+    const Share taps = member.share(taps_of(plan.geometry));
+    if (task < 0) return;
+    plan.kernels->small_gradient(
+        plan.geometry,
+        {a_of(m, buffers), iterate(m + 1, task, buffers), ratio(m + 1), gradient_of(member.team(), plan.group_of(task)),
+         !first_of_group || m > 0, plan.vectors_of(task), taps.begin, taps.end});
+  }
+
   /// The columns of u_{m+1}, and the products of the batch that ends with term m.
   void gradient_step(const Member& member, int m, int64_t task, bool first_of_group, float* buffers) const {
     const SeriesGeometry& g = plan.geometry;
-    const Share pixels = member.share(pixels_of(g));
+    if (plan.small_gradient) return small_gradient_step(member, m, task, first_of_group, buffers);
     const int64_t slot = m % terms;
-    if (plan.small_gradient) {
-      const Share taps = member.share(taps_of(g));
-      if (task < 0) return;
-      plan.kernels->small_gradient(g, {a_of(m, buffers), iterate(m + 1, task, buffers), ratio(m + 1),
-                                       gradient_of(member.team(), plan.group_of(task)), !first_of_group || m > 0,
-                                       plan.vectors_of(task), taps.begin, taps.end});
-      return;
-    }
     if (task >= 0) {
+      const Share pixels = member.share(pixels_of(g));
       plan.kernels->columns(g, iterate(m + 1, task, buffers), ratio(m + 1), plan.vectors_of(task),
                             buffers + layout.columns + slot * plan.column_floats(), pixels.begin, pixels.end);
     }
@@ -105,8 +126,14 @@ struct Backward {
       a.push_back(a_of(m - static_cast<int>(slot - i), buffers));
       columns.push_back(buffers + layout.columns + i * plan.column_floats());
     }
-    float* gradient = task >= 0 ? gradient_of(member.team(), plan.group_of(task)) : nullptr;
-    series_gradient(plan, member, task, {a, columns, gradient, !first_of_group || m >= terms}, buffers + layout.tiles);
+    const bool last = task >= 0 && m + 1 == spec.degree() && plan.last_of_run(member.team(), task);
+    const GradientTerms now = {.a = a,
+                               .columns = columns,
+                               .gradient = task >= 0 ? gradient_of(member.team(), plan.group_of(task)) : nullptr,
+                               .first = first_of_group && m < terms,
+                               .last = last};
+    series_gradient(plan, member, task, spec.degree(), now, queues[member.thread()],
+                    plan.gradient_waits ? waiting + member.team() * layout.waiting : buffers + layout.step);
   }
 
   void adjoint_step(const Member& member, int m, int64_t task, float* buffers) const {
@@ -121,8 +148,8 @@ struct Backward {
       s.sum = buffers + layout.sum;
       s.sum_in = m == 0 ? s.u : s.sum;
     }
-    if (plan.tiles != nullptr || plan.reduced != nullptr) member.meet();  // the gradient's scratch is free
-    series_step(plan, member, task, s, buffers + layout.tiles);
+    if (plan.tiles != nullptr || plan.reduced != nullptr) member.meet();  // the gradient's scratch may be the step's
+    series_step(plan, member, task, s, buffers + layout.step);
   }
 
   void task(const Member& member, int64_t task) const {
@@ -192,25 +219,47 @@ void add_up_gradients(const Backward& backward, int threads, const Tensor& dk) {
 
 }  // namespace
 
-void series_backward(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
-                     const SeriesSaved& saved, const Tensor& dy, const Tensor* dx, const Tensor& dk) {
+Tensor series_backward(const SeriesMachine& machine, const Tensor& x, Tensor k, const SeriesSpec& spec,
+                       const SeriesSaved& saved, const Tensor& dy, const Tensor* dx) {
+  const Shape shape = k.shape();
+  const auto gradient = [&] { return Tensor::empty(shape, DType::f32, Layout::row_major, machine.memory); };
   if (x.numel() == 0) {
-    for (float& value : dk.host<float>()) value = 0;
-    return;
+    Tensor dk = gradient();
+    std::memset(dk.raw(), 0, dk.bytes());
+    return dk;
   }
-  const SeriesPlan plan = plan_series(*machine.kernels, x.shape(), k.shape(), spec, machine.threads);
+  const SeriesPlan plan = plan_backward(machine, x.shape(), shape, spec);
   const auto floats = [](int64_t count) { return static_cast<size_t>(count) * sizeof(float); };
   const bool recompute = static_cast<int>(saved.tensors.size()) + 1 < spec.degree();
   const int64_t terms = plan.terms_at_once(spec.degree());
-  const BackwardScratch layout(plan, recompute ? spec.degree() : 1, terms);
-  const Scratch weights(machine.memory, floats(plan.groups * plan.weight_floats()));
-  const Scratch buffers(machine.memory, floats(plan.teams * layout.size));
-  const Scratch gradients(machine.memory, floats(plan.team_gradients() * plan.gradient_floats()));
-  pack_series_weights(plan, k.data<float>(), machine.threads, weights.floats());
-  const Backward backward{
-      plan, spec, weights.floats(), x, dy, saved, dx, terms, layout, buffers.floats(), gradients.floats()};
+  const BackwardScratch layout(plan, recompute ? spec.degree() : 1, spec.degree());
+  const auto scratch = [&](int64_t count) { return std::make_unique<Scratch>(machine.memory, floats(count)); };
+  auto weights = scratch(plan.groups * plan.weight_floats());
+  pack_series_weights(plan, k.data<float>(), machine.threads, weights->floats());
+  k = Tensor();  // what is large goes as soon as it can, and the gradient takes its place
+  const auto gradients = scratch(plan.team_gradients() * plan.gradient_floats());
+  auto buffers = scratch(plan.teams * layout.size), waiting = scratch(plan.teams * layout.waiting);
+  std::vector<GradientQueue> queues(static_cast<size_t>(plan.teams * plan.team_size));
+  const Backward backward{plan,
+                          spec,
+                          weights->floats(),
+                          x,
+                          dy,
+                          saved,
+                          dx,
+                          terms,
+                          layout,
+                          buffers->floats(),
+                          waiting->floats(),
+                          gradients->floats(),
+                          queues.data()};
   run_tasks(plan, [&](const Member& member, int64_t task) { backward.task(member, task); });
+  weights.reset();
+  buffers.reset();
+  waiting.reset();
+  Tensor dk = gradient();
   add_up_gradients(backward, machine.threads, dk);
+  return dk;
 }
 
 }  // namespace gsnet::cpu

@@ -78,20 +78,22 @@ void choose_tiles(const SeriesKernels& kernels, SeriesPlan& plan) {
 constexpr int64_t kLineFloats = 16;  // of a line of the caches
 
 /// Blocks of two vectors of images use each weight twice; where they fill the second-level cache and the weights are
-/// few beside them, blocks of one vector are faster.
+/// few beside them, blocks of one vector are faster, if it has two tiles that share weights.
 void choose_blocks(SeriesPlan& plan) {
   const SeriesGeometry& g = plan.geometry;
   const int64_t vector = plan.kernels->vector, block = 2 * vector * pixels_of(g) * g.channels;
-  plan.vectors = block >= kLargeBlockFloats && plan.weight_floats() <= 10 * block ? 1 : 2;
+  const bool one_tile = plan.tiles != nullptr && plan.tiles_high * plan.tiles_wide == 1;
+  plan.vectors = !one_tile && block >= kLargeBlockFloats && plan.weight_floats() <= 10 * block ? 1 : 2;
   const int64_t lanes = plan.vectors * vector;
   plan.blocks = ceil_div(plan.images, lanes);
   plan.last_vectors = ceil_div(plan.images - (plan.blocks - 1) * lanes, vector);
   plan.groups_in_turn = g.channels % kLineFloats != 0 && plan.groups * plan.weight_floats() <= kWeightFloats;
   if (plan.tiles == nullptr) return;
-  const int64_t one_tile = 2 * plan.products() * g.channels * lanes, tiles = plan.tiles_high * plan.tiles_wide;
+  const int64_t tile = 2 * plan.products() * g.channels * lanes, tiles = plan.tiles_high * plan.tiles_wide;
   const int64_t fewest = std::min<int64_t>(2 / plan.vectors, tiles);  // of one vector two, which share weights
-  plan.tiles_a_step = std::clamp<int64_t>(kStepFloats / one_tile, fewest, tiles);
-  plan.tiles_a_gradient = std::clamp<int64_t>(kGradientFloats / one_tile, 1, tiles);
+  plan.tiles_a_step = std::clamp<int64_t>(kStepFloats / tile, fewest, tiles);
+  plan.tiles_a_gradient = std::clamp<int64_t>(kGradientFloats / tile, 1, tiles);
+  plan.gradient_waits = plan.gradient_floats() > kGradientFloats;
 }
 
 }  // namespace
@@ -148,6 +150,11 @@ int64_t SeriesPlan::column_frequency_floats() const {
   return staggered(tiles_a_gradient * geometry.columns * most * kernels->vector);
 }
 
+int64_t SeriesPlan::output_frequency_floats() const {
+  const int64_t most = blocks > 1 ? vectors : last_vectors;
+  return staggered(tiles_a_gradient * geometry.channels * most * kernels->vector);
+}
+
 int64_t SeriesPlan::saved_offset(int64_t task) const {
   return (group_of(task) * group_vectors() + block_of(task) * vectors) * vector_floats();
 }
@@ -155,6 +162,11 @@ int64_t SeriesPlan::saved_offset(int64_t task) const {
 bool SeriesPlan::first_of_group(int64_t team, int64_t task) const {
   if (groups_in_turn) return task < first_task(team) + groups;
   return task == first_task(team) || task % blocks == 0;
+}
+
+bool SeriesPlan::last_of_run(int64_t team, int64_t task) const {
+  return task + 1 == first_task(team + 1) || group_of(task + 1) != group_of(task) ||
+         vectors_of(task + 1) != vectors_of(task);
 }
 
 // Consecutive tasks: where groups do not come in turn, the pairs of team and group that occur are, in order, numbered
@@ -173,7 +185,7 @@ BlockView SeriesPlan::view(const Tensor& x, int64_t task) const {
 }
 
 int64_t SeriesPlan::terms_at_once(int64_t degree) const {
-  return std::clamp<int64_t>(32 / pixels_of(geometry), 1, degree);
+  return gradient_waits ? 1 : std::clamp<int64_t>(32 / pixels_of(geometry), 1, degree);
 }
 
 int64_t SeriesPlan::whole_tap(int64_t tap) const {
@@ -183,14 +195,23 @@ int64_t SeriesPlan::whole_tap(int64_t tap) const {
 
 namespace {
 
-/// One run's weights as [tap][in][channel of the run].
+/// One run's weights as [tap][in][channel of the run], some inputs at a time: what is read in lines is written in the
+/// first-level cache.
 void pack_run(const SeriesPlan& plan, const float* k, int64_t first, int64_t size, float* to) {
+  constexpr int64_t kInputs = 16;
   const SeriesGeometry& g = plan.geometry;
   const int64_t taps = taps_of(g), whole_taps = plan.kernel_height * plan.kernel_width;
-  for (int64_t tap = 0; tap < taps; ++tap) {
-    const float* from = k + first * g.channels * whole_taps + plan.whole_tap(tap);
-    for (int64_t i = 0; i < g.channels; ++i) {
-      for (int64_t o = 0; o < size; ++o) *to++ = from[(o * g.channels + i) * whole_taps];
+  std::vector<int64_t> where(static_cast<size_t>(taps));
+  for (int64_t tap = 0; tap < taps; ++tap) where[static_cast<size_t>(tap)] = plan.whole_tap(tap);
+  for (int64_t begin = 0; begin < g.channels; begin += kInputs) {
+    const int64_t end = std::min(begin + kInputs, g.channels);
+    for (int64_t o = 0; o < size; ++o) {
+      const float* from = k + (first + o) * g.channels * whole_taps;
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        float* out = to + tap * g.channels * size + o;
+        const float* in = from + where[static_cast<size_t>(tap)];
+        for (int64_t i = begin; i < end; ++i) out[i * size] = in[i * whole_taps];
+      }
     }
   }
 }

@@ -25,6 +25,7 @@ struct SeriesPlan {
   void (*spread_outputs)(const SeriesGeometry&, const TileStep&);
   void (*spread_column_pairs)(const SeriesGeometry&, const TileStep&, int64_t wide);
   bool small_gradient;  ///< by SeriesKernels::small_gradient; no tiles then
+  bool gradient_waits;  ///< products of tiles' gradients wait for more of them, see GradientQueue
   int64_t tiles_high, tiles_wide;
   int64_t tiles_a_step, tiles_a_gradient;  ///< whose frequencies are computed before they are used
 
@@ -52,9 +53,11 @@ struct SeriesPlan {
   int64_t products() const { return tiles != nullptr ? tiles->products * tiles->products : taps_of(geometry); }
   /// The row of tiles that one frequency of `count` of them is to the kernels: a 1x1 convolution.
   SeriesGeometry tile_row(int64_t count) const;
-  /// From frequency to frequency of so many tiles of a block; of tiles_a_gradient of one with its channels padded.
+  /// From frequency to frequency of so many tiles of a block; of tiles_a_gradient of one with its channels padded, and
+  /// without.
   int64_t frequency_floats(int64_t count) const;
   int64_t column_frequency_floats() const;
+  int64_t output_frequency_floats() const;
   /// Where tap i of the geometry is in the whole kernel.
   int64_t whole_tap(int64_t tap) const;
   /// Where a task's block lies in a tensor of all blocks, and how large that tensor is.
@@ -66,6 +69,8 @@ struct SeriesPlan {
   /// Of a team's tasks: whether it is the first of its group. A team's gradients of groups: how many teams and groups
   /// have one, which one is whose, and whether it is there.
   bool first_of_group(int64_t team, int64_t task) const;
+  /// Whether the team's next task is of another group, or has another number of vectors.
+  bool last_of_run(int64_t team, int64_t task) const;
   int64_t team_gradients() const { return groups_in_turn ? teams * groups : teams + groups - 1; }
   int64_t team_gradient(int64_t team, int64_t group) const {
     return groups_in_turn ? team * groups + group : team + group;
@@ -73,7 +78,8 @@ struct SeriesPlan {
   bool works_on(int64_t team, int64_t group) const;
   /// The task's images in a channels-last tensor.
   BlockView view(const Tensor& x, int64_t task) const;
-  /// Terms of the weight gradient summed in one pass: more for small maps, whose sums are short.
+  /// Terms of the weight gradient summed in one pass: more for small maps, whose sums are short. Those that wait come
+  /// one by one.
   int64_t terms_at_once(int64_t degree) const;
 };
 

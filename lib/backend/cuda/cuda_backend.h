@@ -34,8 +34,8 @@ class CudaBackend final : public Backend {
   void conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) override;
   /// Saved: the Horner iterates, one tensor of them all.
   void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) override;
-  void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
-                         const Tensor& dy, Tensor* dx, Tensor* dk) override;
+  void conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved, const Tensor& dy,
+                         Tensor* dx, Tensor* dk) override;
 
   void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) override;
   /// Waits for the device: how often to halve is decided on the host.
@@ -56,7 +56,7 @@ class CudaBackend final : public Backend {
   void stretch_backward(const Tensor& v, const Tensor& u, const Tensor& ds, Tensor& dk) override;
   void scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) override;
   void scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon, const Tensor& dy,
-                             Tensor& dk, Tensor& ds) override;
+                             Tensor& ds) override;
 
   void fill(double value, Tensor& y) override;
   void copy(const Tensor& x, Tensor& y) override;

@@ -284,16 +284,12 @@ void CudaBackend::scale_groups(const Tensor& k, const Tensor& s, double numerato
 }
 
 void CudaBackend::scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon,
-                                        const Tensor& dy, Tensor& dk, Tensor& ds) {
+                                        const Tensor& dy, Tensor& ds) {
   const int64_t groups = s.numel(), size = k.numel() / groups;
   const float* from = k.data<float>();
   const float* norm = s.data<float>();
   const float* given = dy.data<float>();
-  float* to = dk.data<float>();
   float* slope = ds.data<float>();
-  for_each(stream(), k.numel(), [=] GSNET_DEVICE(int64_t i) {
-    to[i] = given[i] * static_cast<float>(numerator / (static_cast<double>(norm[i / size]) + epsilon));
-  });
   const Tensor dots = dots_of_rows(*runtime_, groups, size, from, given);
   const double* dot = dots.data<double>();
   for_each(stream(), groups, [=] GSNET_DEVICE(int64_t g) {

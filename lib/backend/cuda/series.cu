@@ -225,8 +225,9 @@ void CudaBackend::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& s
 
 // g_1 = c_1 dy, g_{k+1} = (c_{k+1} / c_k) J' g_k, J' = -J: dk = sum_k g_k (x) u_k, one weight gradient over K times the
 // images; dx = c_0 dy + sum_k J' g_k.
-void CudaBackend::conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
+void CudaBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved,
                                     const Tensor& dy, Tensor* dx, Tensor* dk) {
+  if (dk != nullptr) *dk = empty_like(k);
   if (x.numel() == 0) {
     if (dk != nullptr) fill(0, *dk);
     return;

@@ -127,7 +127,7 @@ void HostConv<T>::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& s
 
 // G_{K-1} = c_K dy, G_{m-1} = c_m dy + J' G_m, dk = sum_m G_m (x) J^m x, dx = c_0 dy + J' G_0.
 template <class T>
-void HostConv<T>::conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
+void HostConv<T>::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved,
                                     const Tensor& dy, Tensor* dx, Tensor* dk) {
   const ConvSpec conv = series_convolution(k.shape(), spec.groups);
   const int degree = spec.degree();
@@ -141,8 +141,12 @@ void HostConv<T>::conv_exp_backward(const Tensor& x, const Tensor& k, const Seri
   }
   Tensor g = this->empty_like(dy), pulled = this->empty_like(dy);
   this->scale(c(degree), dy, g);
-  Tensor part = dk != nullptr ? this->empty_like(*dk) : Tensor();
-  if (dk != nullptr) this->fill(0, *dk);
+  Tensor part;
+  if (dk != nullptr) {
+    part = this->empty_like(k);
+    *dk = this->empty_like(k);
+    this->fill(0, *dk);
+  }
   for (int m = degree - 1; m >= 0; --m) {
     if (dk != nullptr) {
       this->conv2d_wgrad(powers[static_cast<size_t>(m)], g, conv, part);

@@ -53,8 +53,8 @@ class HostConv : public HostMemory<T> {
   void conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) override;
 
   void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) override;
-  void conv_exp_backward(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesSaved& saved,
-                         const Tensor& dy, Tensor* dx, Tensor* dk) override;
+  void conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved, const Tensor& dy,
+                         Tensor* dx, Tensor* dk) override;
 };
 
 /// Products, exponentials and Cayley transforms of small matrices.
@@ -88,7 +88,7 @@ class HostKernelNorm : public HostLinalg<T> {
   void stretch_backward(const Tensor& v, const Tensor& u, const Tensor& ds, Tensor& dk) override;
   void scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) override;
   void scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon, const Tensor& dy,
-                             Tensor& dk, Tensor& ds) override;
+                             Tensor& ds) override;
 };
 
 /// Elementwise kernels and activations.

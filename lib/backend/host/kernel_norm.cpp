@@ -1,5 +1,6 @@
 // Skew part, Gram norm, the four bilinear forms, and scaling, a group at a time.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -18,6 +19,32 @@ struct Block {
 };
 
 Block block_of(const Tensor& k) { return {k.shape()[1], k.shape()[2], k.shape()[3]}; }
+
+constexpr int64_t kSkewSide = 16;
+
+/// The square of channels at (row, column) of the squares, column <= row, and the one across the diagonal. kTaps: how
+/// many there are, or 0.
+template <int kTaps, class T>
+void skew_square(const Block& b, int64_t row, int64_t column, const T* from, T* to) {
+  const int64_t taps = kTaps > 0 ? kTaps : b.taps();
+  for (int64_t o = row * kSkewSide; o < std::min((row + 1) * kSkewSide, b.m); ++o) {
+    for (int64_t i = column * kSkewSide; i < std::min((column + 1) * kSkewSide, o + 1); ++i) {
+      const int64_t here = (o * b.m + i) * taps, there = (i * b.m + o) * taps + taps - 1;
+      if constexpr (kTaps > 0) {
+        std::array<T, kTaps> part;
+        for (int64_t t = 0; t < kTaps; ++t) part[static_cast<size_t>(t)] = (from[here + t] - from[there - t]) / 2;
+        for (int64_t t = 0; t < kTaps; ++t) to[here + t] = part[static_cast<size_t>(t)];
+        for (int64_t t = 0; t < kTaps; ++t) to[there - t] = -part[static_cast<size_t>(t)];
+      } else {
+        for (int64_t t = 0; t < taps; ++t) {
+          const T difference = (from[here + t] - from[there - t]) / 2;
+          to[here + t] = difference;
+          to[there - t] = -difference;
+        }
+      }
+    }
+  }
+}
 
 template <class T>
 double frobenius(const std::vector<T>& a) {
@@ -168,21 +195,17 @@ double form_value(const Block& b, const Form& form, const T* k, const Vectors<T>
 
 }  // namespace
 
+// Pairs of squares of channels that face each other across the diagonal, so that every number is read and written once.
 template <class T>
 void HostKernelNorm<T>::skew(const Tensor& w, int64_t groups, Tensor& k) {
   const Block b = block_of(w);
-  const int64_t taps = b.taps();
-  parallel_for(this->threads(), groups * b.m, b.m * taps, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t group = row / b.m, o = row % b.m;
-      const T* from = w.data<T>() + group * b.size();
-      T* to = k.data<T>() + group * b.size();
-      for (int64_t i = 0; i < b.m; ++i) {
-        for (int64_t t = 0; t < taps; ++t) {
-          to[(o * b.m + i) * taps + t] =
-              (from[(o * b.m + i) * taps + t] - from[(i * b.m + o) * taps + taps - 1 - t]) / 2;
-        }
-      }
+  const int64_t squares = (b.m + kSkewSide - 1) / kSkewSide, pairs = squares * (squares + 1) / 2;
+  parallel_for(this->threads(), groups * pairs, kSkewSide * kSkewSide * b.taps(), [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      int64_t row = 0, column = item % pairs;
+      for (; column > row; ++row) column -= row + 1;
+      const int64_t group = item / pairs * b.size();
+      (b.taps() == 9 ? skew_square<9, T> : skew_square<0, T>)(b, row, column, w.data<T>() + group, k.data<T>() + group);
     }
   });
 }
@@ -300,36 +323,42 @@ void HostKernelNorm<T>::four_forms_backward(const Tensor& k, const FourForms& fo
 
 template <class T>
 void HostKernelNorm<T>::scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) {
-  const int64_t groups = s.numel(), size = k.numel() / groups;
-  parallel_for(this->threads(), groups, size, [&](int64_t begin, int64_t end) {
-    for (int64_t group = begin; group < end; ++group) {
+  const int64_t size = k.numel() / s.numel();
+  parallel_for(this->threads(), k.numel(), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t first = begin; first < end;) {
+      const int64_t group = first / size, last = std::min(end, (group + 1) * size);
       const T factor = static_cast<T>(numerator / (static_cast<double>(s.data<T>()[group]) + epsilon));
-      const T* from = k.data<T>() + group * size;
-      T* to = y.data<T>() + group * size;
-      for (int64_t i = 0; i < size; ++i) to[i] = from[i] * factor;
+      const T* from = k.data<T>();
+      T* to = y.data<T>();
+      for (; first < last; ++first) to[first] = from[first] * factor;
     }
   });
 }
 
 template <class T>
 void HostKernelNorm<T>::scale_groups_backward(const Tensor& k, const Tensor& s, double numerator, double epsilon,
-                                              const Tensor& dy, Tensor& dk, Tensor& ds) {
-  const int64_t groups = s.numel(), size = k.numel() / groups;
-  parallel_for(this->threads(), groups, size * 2, [&](int64_t begin, int64_t end) {
-    for (int64_t group = begin; group < end; ++group) {
-      const double base = static_cast<double>(s.data<T>()[group]) + epsilon;
-      const T factor = static_cast<T>(numerator / base);
-      const T* from = k.data<T>() + group * size;
-      const T* given = dy.data<T>() + group * size;
-      T* to = dk.data<T>() + group * size;
-      double dot = 0;
-      for (int64_t i = 0; i < size; ++i) {
-        dot += static_cast<double>(from[i]) * static_cast<double>(given[i]);
-        to[i] = given[i] * factor;
+                                              const Tensor& dy, Tensor& ds) {
+  constexpr int64_t kPiece = 4096;  // summed by itself, in lanes
+  const int64_t groups = s.numel(), size = k.numel() / groups, pieces = (size + kPiece - 1) / kPiece;
+  std::vector<double> sums(static_cast<size_t>(groups * pieces));
+  parallel_for(this->threads(), groups * pieces, kPiece * 2, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t first = item % pieces * kPiece, count = std::min(kPiece, size - first);
+      const T* from = k.data<T>() + item / pieces * size + first;
+      const T* given = dy.data<T>() + item / pieces * size + first;
+      std::array<double, 16> lanes = {};
+      for (int64_t i = 0; i < count; ++i) {
+        lanes[static_cast<size_t>(i % 16)] += static_cast<double>(from[i]) * static_cast<double>(given[i]);
       }
-      ds.data<T>()[group] = static_cast<T>(-dot * numerator / (base * base));
+      for (const double lane : lanes) sums[static_cast<size_t>(item)] += lane;
     }
   });
+  for (int64_t group = 0; group < groups; ++group) {
+    double dot = 0;
+    for (int64_t piece = 0; piece < pieces; ++piece) dot += sums[static_cast<size_t>(group * pieces + piece)];
+    const double base = static_cast<double>(s.data<T>()[group]) + epsilon;
+    ds.data<T>()[group] = static_cast<T>(-dot * numerator / (base * base));
+  }
 }
 
 template class HostKernelNorm<float>;
