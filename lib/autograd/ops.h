@@ -44,7 +44,7 @@ Var gram_norm(const Var& k, int64_t groups);
 /// and the forms.
 Var four_forms(const Var& k, int64_t groups, int iterations, FourForms& forms);
 /// (g) how far J of each group stretches v (C, H, W), whose groups are of unit length, and where to: u, the next v of a
-/// power iteration, which is given storage here. Saves v, u.
+/// power iteration, written where it is. Saves v, u as they are now.
 Var stretch(const Var& k, int64_t groups, const Tensor& v, Tensor& u);
 /// k[g] * numerator / (s[g] + epsilon). Saves k or its remake, and s; the result has a remake where k has one.
 Var scale_groups(const Var& k, const Var& s, double numerator, double epsilon);

@@ -117,6 +117,12 @@ Var sum(const Var& x) {
   backend.sum(x.value, y);
   return x.tape->record(
       "sum", y, {&x}, [&backend, xs = x.shape(), layout = x.value.layout()](GradSink& sink, const Tensor& dy) {
+        if (layout == Layout::row_major) {
+          Tensor row = backend.empty({1, xs.numel()});
+          backend.fill(1, row);
+          backend.scale_rows(row, dy, row);
+          return sink.give(0, row.view(xs));
+        }
         const Tensor value = backend.download(dy);
         const double g =
             value.dtype() == DType::f64 ? value.data<double>()[0] : static_cast<double>(value.data<float>()[0]);

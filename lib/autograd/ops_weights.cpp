@@ -111,14 +111,21 @@ Var stretch(const Var& k, int64_t groups, const Tensor& v, Tensor& u) {
   GSNET_CHECK(v.shape().rank() == 3 && v.shape()[0] == k.shape()[0],
               fmt::format("[stretch] a kernel {} needs a vector ({}, H, W), got {}", to_string(k.shape()), k.shape()[0],
                           to_string(v.shape())));
-  u = backend.empty_like(v);
   Tensor s = backend.empty({groups});
   backend.stretch(k.value, groups, v, u, s);
-  return k.tape->record("stretch", s, {&k}, [&backend, shape = k.shape(), v, u](GradSink& sink, const Tensor& ds) {
-    Tensor dk = backend.empty(shape);
-    backend.stretch_backward(v, u, ds, dk);
-    sink.give(0, dk);
-  });
+  Tensor before, after;
+  if (k.tracked()) {  // the vectors move on with the next step
+    before = backend.empty_like(v);
+    after = backend.empty_like(u);
+    backend.copy(v, before);
+    backend.copy(u, after);
+  }
+  return k.tape->record("stretch", s, {&k},
+                        [&backend, shape = k.shape(), before, after](GradSink& sink, const Tensor& ds) {
+                          Tensor dk = backend.empty(shape);
+                          backend.stretch_backward(before, after, ds, dk);
+                          sink.give(0, dk);
+                        });
 }
 
 Var scale_groups(const Var& k, const Var& s, double numerator, double epsilon) {

@@ -1,6 +1,7 @@
 // Backend: a machine. A device, its allocator, its stream of work, and the kernel families.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -29,6 +30,18 @@ struct Arithmetic {
   /// In how many different orders outputs of one pixel (or of one row of a product) may sum their products; in what
   /// order, and with how many partial sums, does not matter.
   int orders = 1;
+};
+
+/// Work that a machine can do again at little cost to the host: the same kernels on the same memory. What was allocated
+/// while it was noted is the recording's; tensors from before must stay where they are.
+class Recording {
+ public:
+  Recording() = default;
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+  virtual ~Recording() = default;
+  /// In order with other work.
+  virtual void replay() = 0;
 };
 
 /// Work is ordered: a kernel sees what earlier calls wrote. Calls come from one thread at a time. Kernels trust the
@@ -71,6 +84,13 @@ class Backend : public ConvKernels,
   virtual Tensor upload(const Tensor& host) = 0;
   /// A host copy, dtype kept.
   virtual Tensor download(const Tensor& x) = 0;
+  /// y becomes the upload of a host tensor: in the memory that it has where the machine records, which a recording
+  /// reads again, else in memory of its own.
+  virtual void assign(const Tensor& host, Tensor& y) { y = upload(host); }
+
+  /// Notes what `work` asks this machine to do, and does none of it. Null where the machine does not record, or `work`
+  /// asked for what needs the host (a transfer, to wait); `work` may have run up to there.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& work);
 };
 
 /// before(space_to_depth(x, block)).

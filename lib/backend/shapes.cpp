@@ -12,6 +12,8 @@ Tensor Backend::empty(const Shape& shape, Layout layout) const {
   return Tensor::empty(shape, dtype(), layout, memory());
 }
 
+std::unique_ptr<Recording> Backend::record(const std::function<void()>&) { return nullptr; }
+
 Tensor Backend::empty_like(const Tensor& x) const { return Tensor::empty(x.shape(), x.dtype(), x.layout(), memory()); }
 
 void Backend::conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends,

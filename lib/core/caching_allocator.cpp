@@ -139,4 +139,32 @@ void CachingAllocator::free_cached() noexcept {
   }
 }
 
+namespace {
+
+class Pool final : public CachingAllocator {
+ public:
+  explicit Pool(std::shared_ptr<Allocator> whole) : CachingAllocator(kAlignment), whole_(std::move(whole)) {}
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  ~Pool() override { free_cached(); }
+  Device device() const override { return whole_->device(); }
+
+ protected:
+  size_t segment_bytes(size_t bytes) const override { return is_small(bytes) ? 2 * kSmall : std::max(bytes, kLarge); }
+  bool is_small(size_t bytes) const override { return bytes <= kSmall; }
+  void* obtain(size_t bytes) override { return whole_->allocate(bytes); }
+  void give_back(void* segment, size_t /*bytes*/) noexcept override { whole_->release(segment); }
+  std::string_view kind() const override { return "pool"; }
+
+ private:
+  static constexpr size_t kAlignment = 256, kSmall = size_t{1} << 20, kLarge = size_t{32} << 20;
+  std::shared_ptr<Allocator> whole_;
+};
+
+}  // namespace
+
+std::shared_ptr<Allocator> make_pool(std::shared_ptr<Allocator> whole) {
+  return std::make_shared<Pool>(std::move(whole));
+}
+
 }  // namespace gsnet

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <string_view>
@@ -79,5 +80,8 @@ class CachingAllocator : public Allocator {
   std::array<FreeBlocks, 2> free_;  // large, small
   MemoryStats stats_;
 };
+
+/// Memory of another allocator's, cut up by itself: what was released here serves here only.
+std::shared_ptr<Allocator> make_pool(std::shared_ptr<Allocator> whole);
 
 }  // namespace gsnet

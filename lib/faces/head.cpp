@@ -111,7 +111,8 @@ FaceHead::Margins FaceHead::margins(const Tensor& embeddings, bool training) {
   return made;
 }
 
-Objective::Value FaceHead::evaluate(Tape& tape, const Var& output, const Tensor& labels) {
+Objective::Value FaceHead::evaluate(Tape& tape, const Var& output, const Labels& given) {
+  const Tensor& labels = given.host;
   const Var embeddings = ops::flatten(output);
   const int64_t samples = embeddings.shape()[0];
   check_labelled("[head]", embeddings.shape(), features(), labels, classes());

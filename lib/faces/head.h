@@ -58,7 +58,7 @@ class FaceHead final : public Objective {
 
   /// Scores are cosines (N, K), or those to the centres drawn. Statistics and draws are those of a training step where
   /// the tape is in training; else nothing is drawn and nothing changes. Throws Error for a label outside [0, K).
-  Value evaluate(Tape& tape, const Var& output, const Tensor& labels) override;
+  Value evaluate(Tape& tape, const Var& output, const Labels& labels) override;
   void visit(Visitor& visitor) override;
 
   /// Centres in the place of those drawn: (K, D) on the host. Throws Error for another shape, and for a centre that is

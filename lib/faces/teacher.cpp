@@ -23,12 +23,12 @@ TeacherHead::TeacherHead(Backend& backend, const Tensor& targets, TeacherDistanc
   targets_ = backend.upload(targets);
 }
 
-Objective::Value TeacherHead::evaluate(Tape& tape, const Var& output, const Tensor& labels) {
+Objective::Value TeacherHead::evaluate(Tape& tape, const Var& output, const Labels& labels) {
   Backend& backend = tape.backend();
   const Var embeddings = ops::flatten(output);
   const int64_t samples = embeddings.shape()[0];
-  check_labelled("[teacher]", embeddings.shape(), features(), labels, pictures());
-  const Var targets = ops::normalise_rows(ops::gather_rows(tape.input(targets_), backend.upload(labels)));
+  check_labelled("[teacher]", embeddings.shape(), features(), labels.host, pictures());
+  const Var targets = ops::normalise_rows(ops::gather_rows(tape.input(targets_), labels.machine));
   const Var units = ops::normalise_rows(embeddings);
   const Var squares = squared_lengths(tape, ops::binary(BinaryOp::subtract, units, targets));
   Tensor columns = Tensor::empty({samples}, DType::i32);

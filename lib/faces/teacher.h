@@ -24,7 +24,7 @@ class TeacherHead final : public Objective {
 
   /// Labels are rows of the targets. Scores are cosines (N, N) to the targets of the batch, whose columns the labels of
   /// the value are. Throws Error for a label outside [0, P).
-  Value evaluate(Tape& tape, const Var& output, const Tensor& labels) override;
+  Value evaluate(Tape& tape, const Var& output, const Labels& labels) override;
 
   int64_t pictures() const { return targets_.shape()[0]; }
   int64_t features() const { return targets_.shape()[1]; }

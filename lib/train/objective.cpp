@@ -2,8 +2,8 @@
 
 namespace gsnet {
 
-Objective::Value ClassifierObjective::evaluate(Tape& tape, const Var& logits, const Tensor& labels) {
-  return {training_loss(logits, tape.backend().upload(labels), spec_), logits.value, labels};
+Objective::Value ClassifierObjective::evaluate(Tape&, const Var& logits, const Labels& labels) {
+  return {training_loss(logits, labels.machine, spec_), logits.value, labels.host};
 }
 
 std::vector<NamedParameter> parameters_of(Graph& graph, Objective& objective) {

@@ -8,17 +8,27 @@
 
 namespace gsnet {
 
+/// (N) i32, on the host and in the memory of the machine.
+struct Labels {
+  Tensor host, machine;
+
+  Labels() = default;
+  Labels(Backend& backend, const Tensor& labels) : host(labels), machine(backend.upload(labels)) {}
+};
+
 class Objective {
  public:
   struct Value {
     Var loss;       ///< (1): the mean over the batch
     Tensor scores;  ///< (N, K) without margins or offsets: the largest is what the network would say
-    Tensor labels;  ///< (N) i32, columns of `scores`
+    Tensor labels;  ///< (N) i32, columns of `scores`, on the host
   };
 
   virtual ~Objective() = default;
-  /// `output` (N, …) of the network, `labels` (N) i32, on the host.
-  virtual Value evaluate(Tape& tape, const Var& output, const Tensor& labels) = 0;
+  /// `output` (N, …) of the network.
+  virtual Value evaluate(Tape& tape, const Var& output, const Labels& labels) = 0;
+  /// Whether evaluate() asks the machine for the same every time, and reads labels there: steps can be recorded then.
+  virtual bool recordable() const { return false; }
   /// Its parameters and buffers, named "head.…": trained with the network's, kept in checkpoints, left out of models.
   virtual void visit(Visitor& visitor) { (void)visitor; }
 };
@@ -27,7 +37,8 @@ class Objective {
 class ClassifierObjective final : public Objective {
  public:
   explicit ClassifierObjective(const LossSpec& spec) : spec_(spec) {}
-  Value evaluate(Tape& tape, const Var& logits, const Tensor& labels) override;
+  Value evaluate(Tape& tape, const Var& logits, const Labels& labels) override;
+  bool recordable() const override { return true; }
 
  private:
   LossSpec spec_;

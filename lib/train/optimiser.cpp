@@ -81,7 +81,7 @@ PairGradients pulled_back(const GroupOfPair& at, const double* g, double scale) 
 
 Optimiser::Optimiser(Backend& backend, const OptimiserSpec& spec, std::vector<NamedParameter> parameters,
                      std::vector<LowRankPair> pairs)
-    : backend_(backend), spec_(spec) {
+    : backend_(backend), spec_(spec), pace_(backend.empty({kPaceNumbers})) {
   GSNET_CHECK(std::isfinite(spec.rate) && spec.rate > 0, fmt::format("the rate must be positive, got {}", spec.rate));
   GSNET_CHECK(!spec.lora_pro || !pairs.empty(), "LoRA-Pro steps the pairs of a LoRA or DoRA: none is trained here");
   if (!spec.lora_pro) pairs.clear();
@@ -124,6 +124,13 @@ void Optimiser::step(double factor) {
 void Optimiser::begin(double factor) {
   ++steps_;
   rate_ = spec_.rate * factor;
+  std::vector<double> pace(kPaceNumbers, 1.0);
+  pace[0] = rate_;
+  if (spec_.kind == OptimiserKind::adamw) {
+    pace[1] = 1 / (1 - std::pow(spec_.beta1, static_cast<double>(steps_)));
+    pace[2] = 1 / std::sqrt(1 - std::pow(spec_.beta2, static_cast<double>(steps_)));
+  }
+  backend_.assign(Tensor::of<double>({kPaceNumbers}, pace), pace_);
 }
 
 void Optimiser::update(Parameter& parameter) {
@@ -146,14 +153,14 @@ void Optimiser::finish() {
 void Optimiser::update(Slot& slot) {
   Parameter& parameter = *slot.named.parameter;
   if (!parameter.grad) return;
-  const double rate = rate_ * (parameter.scale_invariant ? spec_.kernel_rate_factor : 1);
+  const double factor = parameter.scale_invariant ? spec_.kernel_rate_factor : 1;
   const double decay = parameter.decay ? spec_.weight_decay : 0;
   if (spec_.kind == OptimiserKind::sgd) {
-    const SgdSpec sgd{rate, spec_.momentum, decay, spec_.nesterov};
-    backend_.sgd_step(sgd, parameter.grad, parameter.value, slot.first);
+    const SgdSpec sgd{factor, spec_.momentum, decay, spec_.nesterov};
+    backend_.sgd_step(sgd, pace_, parameter.grad, parameter.value, slot.first);
   } else {
-    const AdamWSpec adamw{rate, spec_.beta1, spec_.beta2, spec_.epsilon, decay, steps_};
-    backend_.adamw_step(adamw, parameter.grad, parameter.value, slot.first, slot.second);
+    const AdamWSpec adamw{factor, spec_.beta1, spec_.beta2, spec_.epsilon, decay};
+    backend_.adamw_step(adamw, pace_, parameter.grad, parameter.value, slot.first, slot.second);
   }
   parameter.grad = {};
   parameter.changed();

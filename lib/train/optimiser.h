@@ -39,7 +39,8 @@ class Optimiser {
   void step(double factor);
   /// The same in parts, so that gradients can go as soon as they are complete: begin, update what is ready, finish.
   void begin(double factor);
-  /// LoRA-Pro's pairs wait for finish().
+  /// LoRA-Pro's pairs wait for finish(). What update() and finish() ask the machine to do is the same at every step,
+  /// and reads what begin() put there.
   void update(Parameter& parameter);
   void finish();
   int64_t steps() const { return steps_; }
@@ -71,6 +72,7 @@ class Optimiser {
   std::unordered_map<const Parameter*, size_t> slot_of_;  // of those that no pair has
   int64_t steps_ = 0;
   double rate_ = 0;  // of the step that is under way
+  Tensor pace_;      // the same for the machine, and AdamW's corrections
 };
 
 }  // namespace gsnet

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -14,7 +15,8 @@ Trainer::Trainer(Graph& graph, const TrainSpec& spec, std::shared_ptr<Objective>
       objective_(objective ? std::move(objective) : std::make_shared<ClassifierObjective>(spec.loss)),
       parameters_(parameters_of(graph, *objective_)),
       optimiser_(graph.backend(), spec.optimiser, parameters_,
-                 spec.optimiser.lora_pro ? low_rank_pairs(graph) : std::vector<LowRankPair>()) {
+                 spec.optimiser.lora_pro ? low_rank_pairs(graph) : std::vector<LowRankPair>()),
+      records_(objective_->recordable() && !spec.optimiser.lora_pro) {
   const Backend& backend = graph.backend();
   GSNET_CHECK(spec.precision == Precision::f32 || backend.multiplies_bf16(),
               fmt::format("precision bf16: {} ({}) has no products of bf16; a processor with AVX512-BF16 has",
@@ -26,23 +28,71 @@ double Trainer::rate() const {
   return spec_.optimiser.rate * schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps);
 }
 
-StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
-  Backend& backend = graph_.backend();
-  const Tensor on_machine = backend.upload(images);
-  Tape tape(backend, {.record = true,
-                      .training = true,
-                      .bf16 = spec_.precision == Precision::bf16,
-                      .segments = spec_.segments,
-                      .profile = profile_});
-  const auto [loss, scores, columns] = objective_->evaluate(tape, graph_.forward(tape, tape.input(on_machine)), labels);
-  const Tensor value = with_dtype(backend.download(loss.value), DType::f64);
-  StepResult result{value.data<double>()[0], images.shape()[0], count_correct(backend.download(scores), columns)};
-  if (!std::isfinite(result.loss)) explain(on_machine, result.loss);
-  optimiser_.begin(schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps));
+void Trainer::forward() {
+  tape_ = std::make_unique<Tape>(graph_.backend(), TapeMode{.record = true,
+                                                            .training = true,
+                                                            .bf16 = spec_.precision == Precision::bf16,
+                                                            .segments = spec_.segments,
+                                                            .profile = profile_});
+  value_ = objective_->evaluate(*tape_, graph_.forward(*tape_, tape_->input(images_)), labels_);
+}
+
+void Trainer::backward() {
   // Segments have tapes of their own: no tape knows then that a gradient is complete.
   const bool early = spec_.segments == 0;
-  tape.backward(loss, early ? [this](Parameter& parameter) { optimiser_.update(parameter); } : Tape::OnGradient());
+  tape_->backward(value_.loss,
+                  early ? [this](Parameter& parameter) { optimiser_.update(parameter); } : Tape::OnGradient());
   optimiser_.finish();
+  tape_.reset();
+}
+
+void Trainer::record() {
+  Backend& backend = graph_.backend();
+  forward_ = backend.record([&] { forward(); });
+  if (forward_) backward_ = backend.record([&] { backward(); });
+  tape_.reset();
+  for (const NamedParameter& named : parameters_) named.parameter->grad = {};  // where it stopped half way
+  records_ = backward_ != nullptr;
+  if (records_) {
+    backend.memory()->trim();  // what steps without a recording lived on
+  } else {
+    forward_.reset();
+  }
+}
+
+void Trainer::forget_recording() {
+  forward_.reset();
+  backward_.reset();
+  warm_ = 0;
+}
+
+StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
+  constexpr int kWarmSteps = 2;  // in which libraries make their plans
+  Backend& backend = graph_.backend();
+  if (images_ && images_.shape() != images.shape()) forget_recording();
+  backend.assign(images, images_);
+  backend.assign(labels, labels_.machine);
+  labels_.host = labels;
+  if (records_ && forward_ == nullptr && warm_ == kWarmSteps && profile_ == nullptr) record();
+  const bool replays = forward_ != nullptr && profile_ == nullptr;
+  if (!replays) warm_ = std::min(warm_ + 1, kWarmSteps);
+  replays ? forward_->replay() : forward();
+  const Tensor loss = with_dtype(backend.download(value_.loss.value), DType::f64);
+  const Tensor columns = replays ? labels : value_.labels;
+  StepResult result{loss.data<double>()[0], images.shape()[0], count_correct(backend.download(value_.scores), columns)};
+  if (!std::isfinite(result.loss)) {
+    tape_.reset();
+    explain(images_, result.loss);
+  }
+  optimiser_.begin(schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps));
+  if (!replays) {
+    backward();
+    return result;
+  }
+  backward_->replay();
+  for (const NamedParameter& named : parameters_) {
+    if (named.parameter->trainable) named.parameter->changed();
+  }
   return result;
 }
 
@@ -54,6 +104,7 @@ void Trainer::check_parameters() {
 }
 
 void Trainer::state_assigned() {
+  forget_recording();
   for (const NamedParameter& named : parameters_) named.parameter->changed();
 }
 

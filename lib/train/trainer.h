@@ -58,7 +58,16 @@ class Trainer {
   void state_assigned();
   Graph& graph() { return graph_; }
 
+  /// Where the machine records, steps after the first ones of a shape are recordings of one, unless their time is asked
+  /// for: the same numbers. False where the network, the objective or the optimiser needs the host within a step.
+  bool recorded() const { return forward_ != nullptr; }
+
  private:
+  void forward();
+  void backward();
+  /// Records a step on what images_ and labels_ hold; nothing of it is done.
+  void record();
+  void forget_recording();
   [[noreturn]] void explain(const Tensor& images, double loss);
 
   Graph& graph_;
@@ -67,6 +76,16 @@ class Trainer {
   std::vector<NamedParameter> parameters_;  // the graph's and the objective's
   Optimiser optimiser_;
   TapeProfile* profile_ = nullptr;
+
+  // Of the step that is under way.
+  Tensor images_;
+  Labels labels_;
+  std::unique_ptr<Tape> tape_;
+  Objective::Value value_;
+
+  bool records_;  // not tried in vain yet
+  int warm_ = 0;  // steps of this shape done without a recording
+  std::unique_ptr<Recording> forward_, backward_;
 };
 
 /// How many rows of logits (N, K), a host tensor, have their largest element at the label; ties count as wrong.

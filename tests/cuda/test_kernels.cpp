@@ -8,6 +8,7 @@
 #include "layers/architectures.h"
 #include "layers/graph.h"
 #include "support/op_cases.h"
+#include "train/trainer.h"
 
 namespace gsnet {
 namespace {
@@ -81,6 +82,65 @@ TEST_CASE("cuda: a training step of whole networks", "[cuda]") {
     }
     REQUIRE(gradients[0].size() == gradients[1].size());
     for (size_t i = 0; i < gradients[0].size(); ++i) check_agree(gradients[0][i], gradients[1][i], 2e-3);
+  }
+}
+
+TEST_CASE("cuda: recorded steps are steps, bit for bit", "[cuda][train]") {
+  struct Case {
+    Description net;
+    OptimiserKind optimiser;
+    bool recordable;
+  };
+  const auto lipconvnet = [](Attributes settings) {
+    settings.set("width", int64_t{8});
+    return make_architecture("lipconvnet", settings, {3, 32, 32}, 10);
+  };
+  const std::vector<Case> cases = {
+      {lipconvnet({}), OptimiserKind::sgd, true},
+      {lipconvnet({{"save", std::string("input")}}), OptimiserKind::adamw, true},
+      {lipconvnet({{"scale", std::string("four_forms")}}), OptimiserKind::sgd, false},
+      {make_architecture("resnet20", {{"statistics", std::string("batch")}}, {3, 8, 8}, 10), OptimiserKind::adamw,
+       true}};
+  for (const Case& c : cases) {
+    CAPTURE(c.recordable);
+    std::vector<double> losses[2];
+    std::vector<std::vector<double>> numbers[2];
+    for (int side = 0; side < 2; ++side) {
+      const auto cuda = test::make_cuda();
+      if (cuda == nullptr) return;
+      Graph graph(c.net, *cuda, RandomKey(2));
+      Trainer trainer(graph, {.optimiser = {.kind = c.optimiser, .rate = 0.01}, .steps = 12});
+      std::vector<Tensor> others;  // that no step may write to
+      TapeProfile profile;
+      if (side == 1) trainer.set_profile(&profile);  // no step is recorded then
+      for (int step = 0; step < 12; ++step) {
+        const int64_t images = step < 8 ? 2 : 3;
+        const Tensor x = test::make_input(*cuda, {{images, 3, c.net.input[1], c.net.input[2]}, Layout::channels_last},
+                                          static_cast<uint64_t>(step));
+        std::vector<int32_t> labels;
+        for (int64_t i = 0; i < images; ++i) labels.push_back(static_cast<int32_t>((step + i) % 10));
+        losses[side].push_back(trainer.step(cuda->download(x), Tensor::of<int32_t>({images}, labels)).loss);
+        CHECK(trainer.recorded() == (side == 0 && c.recordable && step % 8 >= 2));
+        if (step == 4) {
+          for (int64_t size = 1; size < 3'000'000; size *= 3) {
+            others.push_back(cuda->empty({size}));
+            cuda->fill(5, others.back());
+          }
+        }
+        if (step % 3 == 2) {  // evaluations in between take and leave memory
+          Tape tape(*cuda, {});
+          losses[side].push_back(test::numbers(*cuda, graph.forward(tape, tape.input(x)).value)[0]);
+        }
+      }
+      for (const Tensor& other : others)
+        CHECK(cuda->sum_of_squares(other) == 25.0 * static_cast<double>(other.numel()));
+      for (const NamedTensor& named : trainer.state()) {
+        if (named.tensor->dtype() == DType::f32) numbers[side].push_back(test::numbers(*cuda, *named.tensor));
+      }
+    }
+    CHECK(losses[0] == losses[1]);
+    const bool same = numbers[0] == numbers[1];
+    CHECK(same);
   }
 }
 

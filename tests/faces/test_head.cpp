@@ -40,7 +40,7 @@ struct Plane {
     Tape tape(*backend, {});
     const Var x =
         tape.input(backend->upload(Tensor::of<double>({1, 2}, {length * std::cos(theta), length * std::sin(theta)})));
-    const auto value = head.evaluate(tape, x, Tensor::of<int32_t>({1}, {0}));
+    const auto value = head.evaluate(tape, x, {*backend, Tensor::of<int32_t>({1}, {0})});
     CHECK(numbers(*backend, value.scores)[0] == Approx(std::cos(theta)));
     return numbers(*backend, value.loss.value)[0];
   }
@@ -95,11 +95,11 @@ TEST_CASE("a head's gradients agree with differences, in double", "[faces][head]
   Tensor x = random_embeddings(*backend, 3, 4, 9);
   const auto loss_at = [&] {
     Tape tape(*backend, {});
-    return numbers(*backend, head.evaluate(tape, tape.input(x), labels).loss.value)[0];
+    return numbers(*backend, head.evaluate(tape, tape.input(x), {*backend, labels}).loss.value)[0];
   };
   Tape tape(*backend, {.record = true});
   const Var leaf = tape.input(x, true);
-  tape.backward(head.evaluate(tape, leaf, labels).loss);
+  tape.backward(head.evaluate(tape, leaf, {*backend, labels}).loss);
   test::check_differences(x, numbers(*backend, tape.grad(leaf)), loss_at, 1e-5, 1e-6);
   test::check_differences(weight.value, numbers(*backend, weight.grad), loss_at, 1e-5, 1e-6);
 }
@@ -133,7 +133,7 @@ TEST_CASE("AdaFace's margins follow the norms", "[faces][head]") {
   const Tensor labels = Tensor::of<int32_t>({2}, {0, 1});
   const double mean = 0.75 * 20 + 0.25 * 7, stddev = 0.75 * 100 + 0.25 * std::sqrt(8.0);
   Tape tape(*backend, {.record = true, .training = true});
-  const double loss = numbers(*backend, head.evaluate(tape, tape.input(x), labels).loss.value)[0];
+  const double loss = numbers(*backend, head.evaluate(tape, tape.input(x), {*backend, labels}).loss.value)[0];
   const auto kept = state_of_head(*backend, head);
   REQUIRE(kept.size() == 7);
   CHECK(kept[4] == 1);
@@ -146,7 +146,7 @@ TEST_CASE("AdaFace's margins follow the norms", "[faces][head]") {
   };
   CHECK(loss == Approx((term(5, std::acos(0.6)) + term(9, 0)) / 2));
   Tape evaluation(*backend, {});
-  head.evaluate(evaluation, evaluation.input(x), labels);
+  head.evaluate(evaluation, evaluation.input(x), {*backend, labels});
   CHECK(state_of_head(*backend, head) == kept);
 }
 
@@ -180,7 +180,7 @@ TEST_CASE("Partial FC of all centres is the full head; of some, only those move"
     FaceHead head(*backend, 4, 8, spec, RandomKey(3));
     Tape tape(*backend, {.record = true, .training = true});
     const Var leaf = tape.input(x, true);
-    const auto value = head.evaluate(tape, leaf, labels);
+    const auto value = head.evaluate(tape, leaf, {*backend, labels});
     tape.backward(value.loss);
     return std::tuple(numbers(*backend, value.loss.value), numbers(*backend, tape.grad(leaf)),
                       numbers(*backend, weight_of(head).grad), value.scores.shape()[1]);
@@ -282,8 +282,8 @@ TEST_CASE("a head refuses what cannot be", "[faces][head]") {
   FaceHead head(*backend, 4, 8, {}, RandomKey(1));
   Tape tape(*backend, {});
   const Var x = tape.input(random_embeddings(*backend, 2, 4, 1));
-  CHECK_THROWS_WITH(head.evaluate(tape, x, Tensor::of<int32_t>({2}, {0, 8})), Catch::Contains("label 8"));
-  CHECK_THROWS_WITH(head.evaluate(tape, x, Tensor::of<int32_t>({3}, {0, 1, 2})), Catch::Contains("embeddings"));
+  CHECK_THROWS_WITH(head.evaluate(tape, x, {*backend, Tensor::of<int32_t>({2}, {0, 8})}), Catch::Contains("label 8"));
+  CHECK_THROWS_WITH(head.evaluate(tape, x, {*backend, Tensor::of<int32_t>({3}, {0, 1, 2})}), Catch::Contains("embeddings"));
 }
 
 }  // namespace gsnet

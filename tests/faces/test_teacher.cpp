@@ -29,7 +29,7 @@ TEST_CASE("a teacher's loss is the distance to a picture's own target", "[faces]
     CHECK(head.features() == 2);
     Tape tape(*backend, {});
     const Var x = tape.input(backend->upload(Tensor::of<double>({2, 2}, {5, 5, 3, 4})));
-    const auto value = head.evaluate(tape, x, Tensor::of<int32_t>({2}, {2, 0}));
+    const auto value = head.evaluate(tape, x, {*backend, Tensor::of<int32_t>({2}, {2, 0})});
     CHECK(numbers(*backend, value.loss.value)[0] == Approx(expected).margin(1e-6));
     const auto scores = numbers(*backend, value.scores);  // to the targets of the batch: the diagonal, then the axis
     REQUIRE(scores.size() == 4);
@@ -50,16 +50,16 @@ TEST_CASE("a teacher's gradient agrees with differences, and is nothing at the t
   Tensor x = test::make_input(*backend, {{3, 4}}, 9);
   const auto loss_at = [&] {
     Tape tape(*backend, {});
-    return numbers(*backend, head.evaluate(tape, tape.input(x), labels).loss.value)[0];
+    return numbers(*backend, head.evaluate(tape, tape.input(x), {*backend, labels}).loss.value)[0];
   };
   Tape tape(*backend, {.record = true});
   const Var leaf = tape.input(x, true);
-  tape.backward(head.evaluate(tape, leaf, labels).loss);
+  tape.backward(head.evaluate(tape, leaf, {*backend, labels}).loss);
   test::check_differences(x, numbers(*backend, tape.grad(leaf)), loss_at, 1e-6, 1e-8);
   TeacherHead own(*backend, backend->download(x), distance);
   Tape still(*backend, {.record = true});
   const Var same = still.input(x, true);
-  still.backward(own.evaluate(still, same, Tensor::of<int32_t>({3}, {0, 1, 2})).loss);
+  still.backward(own.evaluate(still, same, {*backend, Tensor::of<int32_t>({3}, {0, 1, 2})}).loss);
   // Rounding errors of u - t, which a chord divides by its smallest length.
   const double most = distance == TeacherDistance::cosine ? 1e-14 : 1e-14 / std::sqrt(1e-8);
   for (const double value : numbers(*backend, still.grad(same))) CHECK(std::abs(value) < most);
@@ -74,10 +74,10 @@ TEST_CASE("a teacher refuses targets and labels that cannot be", "[faces][teache
   TeacherHead head(*backend, targets());
   Tape tape(*backend, {});
   const Var x = tape.input(test::make_input(*backend, {{1, 2}}, 1));
-  CHECK_THROWS_WITH(head.evaluate(tape, x, Tensor::of<int32_t>({1}, {3})), Catch::Contains("label 3"));
-  CHECK_THROWS_WITH(head.evaluate(tape, x, Tensor::of<int32_t>({1}, {-1})), Catch::Contains("label -1"));
+  CHECK_THROWS_WITH(head.evaluate(tape, x, {*backend, Tensor::of<int32_t>({1}, {3})}), Catch::Contains("label 3"));
+  CHECK_THROWS_WITH(head.evaluate(tape, x, {*backend, Tensor::of<int32_t>({1}, {-1})}), Catch::Contains("label -1"));
   const Var wide = tape.input(test::make_input(*backend, {{1, 3}}, 1));
-  CHECK_THROWS_WITH(head.evaluate(tape, wide, Tensor::of<int32_t>({1}, {0})), Catch::Contains("embeddings (N, 2)"));
+  CHECK_THROWS_WITH(head.evaluate(tape, wide, {*backend, Tensor::of<int32_t>({1}, {0})}), Catch::Contains("embeddings (N, 2)"));
 }
 
 }  // namespace gsnet

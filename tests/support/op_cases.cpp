@@ -74,10 +74,10 @@ void add_matrices(std::vector<OpCase>& cases) {
     cases.push_back(
         {"stretch, " + std::to_string(taps), {{{8, 4, taps, taps}}}, [](Tape& tape, const std::vector<Var>& v) {
            Backend& backend = tape.backend();
-           Tensor u;
            const Tensor start = make_input(backend, {{2, 4 * 3 * 2}}, 60), unit = backend.empty_like(start);
            Tensor rows = unit;
            backend.normalise_rows(start, rows);
+           Tensor u = backend.empty({8, 3, 2});
            return ops::stretch(v[0], 2, rows.view({8, 3, 2}), u);
          }});
   }

@@ -111,7 +111,7 @@ TEST_CASE("parameters are updated during the backward pass as after it", "[train
     for (int step = 0; step < 3; ++step) {
       trainer.step(images, labels);
       Tape tape(*late, {.record = true, .training = true});
-      tape.backward(objective.evaluate(tape, other.forward(tape, tape.input(images)), labels).loss);
+      tape.backward(objective.evaluate(tape, other.forward(tape, tape.input(images)), {*late, labels}).loss);
       optimiser.step(schedule_factor(spec.schedule, step, spec.steps));
     }
     const auto a = parameters_of(one), b = parameters_of(other);

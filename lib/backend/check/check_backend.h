@@ -102,8 +102,9 @@ class CheckBackend final : public Backend {
                       const Tensor& lower, Tensor& loss, Tensor& p, Tensor& slope) override;
   void margin_softmax_backward(const MarginSoftmaxSpec& spec, const Tensor& p, const Tensor& slope,
                                const Tensor& labels, const Tensor& dloss, Tensor& dz) override;
-  void sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Tensor& v) override;
-  void adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w, Tensor& m, Tensor& v) override;
+  void sgd_step(const SgdSpec& spec, const Tensor& pace, const Tensor& dw, Tensor& w, Tensor& v) override;
+  void adamw_step(const AdamWSpec& spec, const Tensor& pace, const Tensor& dw, Tensor& w, Tensor& m,
+                  Tensor& v) override;
   void rotate(const RotationSpec& spec, const Tensor& x, const Tensor& q, Tensor& y) override;
   void rotate_backward(const RotationSpec& spec, const Tensor& x, const Tensor& dy, Tensor& dq) override;
   void skew_from_triangle(const Tensor& v, Tensor& k) override;

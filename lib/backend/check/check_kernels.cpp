@@ -305,13 +305,15 @@ void CheckBackend::margin_softmax_backward(const MarginSoftmaxSpec& spec, const 
   });
 }
 
-void CheckBackend::sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Tensor& v) {
-  both("sgd_step", [&](Backend& on, Arguments& the) { on.sgd_step(spec, the.in(dw), the.in_out(w), the.in_out(v)); });
+void CheckBackend::sgd_step(const SgdSpec& spec, const Tensor& pace, const Tensor& dw, Tensor& w, Tensor& v) {
+  both("sgd_step",
+       [&](Backend& on, Arguments& the) { on.sgd_step(spec, the.in(pace), the.in(dw), the.in_out(w), the.in_out(v)); });
 }
 
-void CheckBackend::adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w, Tensor& m, Tensor& v) {
+void CheckBackend::adamw_step(const AdamWSpec& spec, const Tensor& pace, const Tensor& dw, Tensor& w, Tensor& m,
+                              Tensor& v) {
   both("adamw_step", [&](Backend& on, Arguments& the) {
-    on.adamw_step(spec, the.in(dw), the.in_out(w), the.in_out(m), the.in_out(v));
+    on.adamw_step(spec, the.in(pace), the.in(dw), the.in_out(w), the.in_out(m), the.in_out(v));
   });
 }
 

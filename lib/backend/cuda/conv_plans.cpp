@@ -174,8 +174,7 @@ struct ConvPlans::Plan {
   int64_t workspace = 0;
 };
 
-ConvPlans::ConvPlans(void* stream, std::shared_ptr<Allocator> memory)
-    : handle_(std::make_unique<Handle>(stream)), memory_(std::move(memory)) {}
+ConvPlans::ConvPlans(void* stream) : handle_(std::make_unique<Handle>(stream)) {}
 
 ConvPlans::~ConvPlans() = default;
 
@@ -225,7 +224,8 @@ std::unique_ptr<ConvPlans::Plan> ConvPlans::make(Kind kind, const Convolution& c
   return nullptr;
 }
 
-bool ConvPlans::run(Kind kind, const Convolution& c, const float* x, const float* w, const float* y) {
+bool ConvPlans::run(Kind kind, const Convolution& c, const float* x, const float* w, const float* y,
+                    const std::shared_ptr<Allocator>& memory) {
   const Key key = key_of(kind, c);
   auto found = entries_.find(key);
   if (found == entries_.end()) {
@@ -237,7 +237,7 @@ bool ConvPlans::run(Kind kind, const Convolution& c, const float* x, const float
   found->second.last_use = ++uses_;
   if (found->second.plan == nullptr) return false;
   const Plan& plan = *found->second.plan;
-  const Tensor workspace = Tensor::empty({plan.workspace}, DType::u8, Layout::row_major, memory_);
+  const Tensor workspace = Tensor::empty({plan.workspace}, DType::u8, Layout::row_major, memory);
   Descriptor operands(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
   const void* pointers[] = {x, w, y};
   operands.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, {1, 2, 3});

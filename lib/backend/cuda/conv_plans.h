@@ -15,15 +15,16 @@ class ConvPlans {
  public:
   enum class Kind : int64_t { forward, dgrad, wgrad };
 
-  /// `stream` is a cudaStream_t; workspaces come from `memory`.
-  ConvPlans(void* stream, std::shared_ptr<Allocator> memory);
+  /// `stream` is a cudaStream_t.
+  explicit ConvPlans(void* stream);
   ConvPlans(const ConvPlans&) = delete;
   ConvPlans& operator=(const ConvPlans&) = delete;
   ~ConvPlans();
 
-  /// The operands by place, whichever of them is the result: x and y channels-last, w (Co, Kh, Kw, Ci/g). False where
-  /// the library has no such engine.
-  bool run(Kind kind, const Convolution& c, const float* x, const float* w, const float* y);
+  /// The operands by place, whichever of them is the result: x and y channels-last, w (Co, Kh, Kw, Ci/g). The workspace
+  /// comes from `memory`. False where the library has no such engine.
+  bool run(Kind kind, const Convolution& c, const float* x, const float* w, const float* y,
+           const std::shared_ptr<Allocator>& memory);
 
  private:
   struct Plan;
@@ -39,7 +40,6 @@ class ConvPlans {
   struct Handle;
 
   std::unique_ptr<Handle> handle_;
-  std::shared_ptr<Allocator> memory_;
   std::map<Key, Entry> entries_;
   int64_t uses_ = 0;
 };

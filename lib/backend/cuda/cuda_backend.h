@@ -27,6 +27,8 @@ class CudaBackend final : public Backend {
   void synchronise() override;
   Tensor upload(const Tensor& host) override;
   Tensor download(const Tensor& x) override;
+  void assign(const Tensor& host, Tensor& y) override;
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override { return runtime_->record(work); }
 
   void conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
               Tensor& y) override;
@@ -112,8 +114,9 @@ class CudaBackend final : public Backend {
   void margin_softmax_backward(const MarginSoftmaxSpec& spec, const Tensor& p, const Tensor& slope,
                                const Tensor& labels, const Tensor& dloss, Tensor& dz) override;
 
-  void sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Tensor& v) override;
-  void adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w, Tensor& m, Tensor& v) override;
+  void sgd_step(const SgdSpec& spec, const Tensor& pace, const Tensor& dw, Tensor& w, Tensor& v) override;
+  void adamw_step(const AdamWSpec& spec, const Tensor& pace, const Tensor& dw, Tensor& w, Tensor& m,
+                  Tensor& v) override;
 
   void rotate(const RotationSpec& spec, const Tensor& x, const Tensor& q, Tensor& y) override;
   void rotate_backward(const RotationSpec& spec, const Tensor& x, const Tensor& dy, Tensor& dq) override;

@@ -1,11 +1,15 @@
 // The driver, cuBLAS, and the convolutions of conv_plans.h behind one interface.
 #include <fmt/format.h>
 
+#include <utility>
 #include <vector>
 
 #include "backend/cuda/conv_plans.h"
 #include "backend/cuda/handles.h"
+#include "backend/cuda/recording.h"
 #include "backend/cuda/runtime.h"
+#include "backend/cuda/staging.h"
+#include "core/caching_allocator.h"
 #include "core/error.h"
 
 namespace gsnet::cuda {
@@ -34,7 +38,7 @@ class CudaRuntime final : public Runtime {
     check(cublasSetMathMode(blas, CUBLAS_PEDANTIC_MATH), "cuBLAS");  // single precision is single precision
     workspace_ = Tensor::empty({static_cast<int64_t>(kWorkspaceBytes)}, DType::u8, Layout::row_major, memory_);
     check(cublasSetWorkspace(blas, workspace_.raw(), workspace_.bytes()), "cuBLAS");
-    plans_ = std::make_unique<ConvPlans>(stream, memory_);
+    plans_ = std::make_unique<ConvPlans>(stream);
   }
   CudaRuntime(const CudaRuntime&) = delete;
   CudaRuntime& operator=(const CudaRuntime&) = delete;
@@ -51,9 +55,11 @@ class CudaRuntime final : public Runtime {
   void* stream() const override { return stream_.get(); }
 
   void to_device(void* to, const void* from, size_t bytes) override {
+    needs_host();
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_.get()), "copying to the device");
   }
   void to_host(void* to, const void* from, size_t bytes) override {
+    needs_host();
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_.get()), "copying to the host");
     synchronise();
   }
@@ -61,7 +67,31 @@ class CudaRuntime final : public Runtime {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_.get()), "copying");
   }
   void clear(void* to, size_t bytes) override { check(cudaMemsetAsync(to, 0, bytes, stream_.get()), "clearing"); }
-  void synchronise() override { check(cudaStreamSynchronize(stream_.get()), "waiting for the device"); }
+  void synchronise() override {
+    needs_host();
+    check(cudaStreamSynchronize(stream_.get()), "waiting for the device");
+  }
+  void stage(void* to, const void* from, size_t bytes) override {
+    needs_host();
+    staging_.send(to, from, bytes, stream_.get());
+  }
+
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override {
+    const auto outside = std::exchange(memory_, make_pool(memory_));
+    noting_ = true;
+    const auto end = [&] {
+      noting_ = false;
+      return std::exchange(memory_, outside);
+    };
+    try {
+      auto made = record_graph(stream_.get(), memory_, work);
+      end();
+      return made;
+    } catch (...) {
+      end();
+      throw;
+    }
+  }
 
   // The library counts columns first: a row-major y = op(a) op(b) is y' = op(b)' op(a)' to it.
   void multiply(const Product& p, const float* a, const float* b, float* y) override {
@@ -75,6 +105,7 @@ class CudaRuntime final : public Runtime {
   }
 
   void solve(int64_t batch, int64_t m, bool transpose, float* a, float* b) override {
+    needs_host();
     const auto count = static_cast<int>(batch), size = static_cast<int>(m);
     std::vector<float*> host(static_cast<size_t>(2 * batch));
     for (int64_t i = 0; i < batch; ++i) {
@@ -96,22 +127,28 @@ class CudaRuntime final : public Runtime {
   }
 
   bool conv_forward(const Convolution& c, const float* x, const float* w, float* y) override {
-    return plans_->run(ConvPlans::Kind::forward, c, x, w, y);
+    return plans_->run(ConvPlans::Kind::forward, c, x, w, y, memory_);
   }
   bool conv_dgrad(const Convolution& c, const float* dy, const float* w, float* dx) override {
-    return plans_->run(ConvPlans::Kind::dgrad, c, dx, w, dy);
+    return plans_->run(ConvPlans::Kind::dgrad, c, dx, w, dy, memory_);
   }
   bool conv_wgrad(const Convolution& c, const float* x, const float* dy, float* dw) override {
-    return plans_->run(ConvPlans::Kind::wgrad, c, x, dw, dy);
+    return plans_->run(ConvPlans::Kind::wgrad, c, x, dw, dy, memory_);
   }
 
  private:
+  void needs_host() const {
+    if (noting_) throw NeedsHost();
+  }
+
   cudaDeviceProp properties_{};
   StreamHandle stream_;
   std::shared_ptr<Allocator> memory_;
   Tensor workspace_;
   BlasHandle blas_;
   std::unique_ptr<ConvPlans> plans_;
+  Staging staging_;
+  bool noting_ = false;
 };
 
 }  // namespace

@@ -14,6 +14,7 @@
 #else
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <vector>
 
 #define GSNET_DEVICE
@@ -131,22 +132,49 @@ void Team::each(int64_t count, Body body) const {
   for (int64_t i = 0; i < count; ++i) body(i);
 }
 
-template <class Body>
-void for_teams(Stream, int64_t teams, int64_t shared_floats, Body body) {
-  std::vector<float> shared(static_cast<size_t>(shared_floats));
-  for (int64_t team = 0; team < teams; ++team) {
-    std::fill(shared.begin(), shared.end(), NAN);  // as far as anybody may know
-    body(Team{shared.data()}, team);
+/// What a Stream is where loops run on the host: launches are done at once, or noted.
+class Launches {
+ public:
+  void operator()(const std::function<void()>& launch) {
+    if (noted_ != nullptr) {
+      noted_->push_back(launch);
+    } else {
+      launch();
+    }
   }
+  /// Null: no more.
+  void note(std::vector<std::function<void()>>* noted) { noted_ = noted; }
+  bool noting() const { return noted_ != nullptr; }
+
+ private:
+  std::vector<std::function<void()>>* noted_ = nullptr;
+};
+
+template <class Launch>
+void launch(Stream stream, Launch launched) {
+  (*static_cast<Launches*>(stream))(launched);
 }
 
 template <class Body>
-void for_each(Stream, int64_t count, Body body) {
-  for (int64_t i = 0; i < count; ++i) body(i);
+void for_teams(Stream stream, int64_t teams, int64_t shared_floats, Body body) {
+  launch(stream, [=] {
+    std::vector<float> shared(static_cast<size_t>(shared_floats));
+    for (int64_t team = 0; team < teams; ++team) {
+      std::fill(shared.begin(), shared.end(), NAN);  // as far as anybody may know
+      body(Team{shared.data()}, team);
+    }
+  });
+}
+
+template <class Body>
+void for_each(Stream stream, int64_t count, Body body) {
+  launch(stream, [=] {
+    for (int64_t i = 0; i < count; ++i) body(i);
+  });
 }
 
 template <class Join, class Term, class Finish>
-void for_rows(Stream, int64_t rows, int64_t columns, Term term, Finish finish) {
+void rows_on_host(int64_t rows, int64_t columns, Term term, Finish finish) {
   for (int64_t row = 0; row < rows; ++row) {
     double parts[kRowThreads];
     for (int64_t thread = 0; thread < kRowThreads; ++thread) {
@@ -160,6 +188,11 @@ void for_rows(Stream, int64_t rows, int64_t columns, Term term, Finish finish) {
     }
     finish(row, parts[0]);
   }
+}
+
+template <class Join, class Term, class Finish>
+void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish finish) {
+  launch(stream, [=] { rows_on_host<Join>(rows, columns, term, finish); });
 }
 
 #endif

@@ -2,9 +2,11 @@
 // host code behind it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "backend/backend.h"
 #include "backend/conv.h"
 #include "core/allocator.h"
 #include "core/device.h"
@@ -30,6 +32,9 @@ struct Convolution {
   ConvSpec spec;
 };
 
+/// Thrown while work is noted by what needs the host: a transfer, a wait.
+struct NeedsHost {};
+
 class Runtime {
  public:
   virtual ~Runtime() = default;
@@ -46,6 +51,11 @@ class Runtime {
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
   virtual void clear(void* to, size_t bytes) = 0;
   virtual void synchronise() = 0;
+  /// As to_device, and `from` may go when it returns: by memory that the device reads itself, on a stream of its own,
+  /// so that bytes travel while earlier work runs.
+  virtual void stage(void* to, const void* from, size_t bytes) = 0;
+  /// Backend::record.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& work) = 0;
 
   virtual void multiply(const Product& product, const float* a, const float* b, float* y) = 0;
   /// For each of `batch` matrices: a = L U in place, with pivots; b <- X with op(A) X = B, A and B (m, m) in

@@ -206,9 +206,10 @@ void CudaBackend::margin_softmax_backward(const MarginSoftmaxSpec& spec, const T
   });
 }
 
-void CudaBackend::sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Tensor& v) {
-  const auto rate = static_cast<float>(spec.rate), momentum = static_cast<float>(spec.momentum);
-  const auto decay = static_cast<float>(spec.weight_decay);
+void CudaBackend::sgd_step(const SgdSpec& spec, const Tensor& pace, const Tensor& dw, Tensor& w, Tensor& v) {
+  const auto momentum = static_cast<float>(spec.momentum), decay = static_cast<float>(spec.weight_decay);
+  const double factor = spec.rate_factor;
+  const float* numbers = pace.data<float>();
   const bool nesterov = spec.nesterov;
   const float* gradient = dw.data<float>();
   float* weight = w.data<float>();
@@ -216,23 +217,26 @@ void CudaBackend::sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Ten
   for_each(stream(), w.numel(), [=] GSNET_DEVICE(int64_t i) {
     const float g = gradient[i] + decay * weight[i];
     velocity[i] = momentum * velocity[i] + g;
+    const auto rate = static_cast<float>(static_cast<double>(numbers[0]) * factor);
     weight[i] -= rate * (nesterov ? g + momentum * velocity[i] : velocity[i]);
   });
 }
 
-void CudaBackend::adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w, Tensor& m, Tensor& v) {
-  const double correct1 = 1 - std::pow(spec.beta1, static_cast<double>(spec.step));
-  const double correct2 = 1 - std::pow(spec.beta2, static_cast<double>(spec.step));
+void CudaBackend::adamw_step(const AdamWSpec& spec, const Tensor& pace, const Tensor& dw, Tensor& w, Tensor& m,
+                             Tensor& v) {
   const auto beta1 = static_cast<float>(spec.beta1), beta2 = static_cast<float>(spec.beta2);
-  const auto rate = static_cast<float>(spec.rate / correct1), root = static_cast<float>(1 / std::sqrt(correct2));
   const auto epsilon = static_cast<float>(spec.epsilon);
-  const auto decay = static_cast<float>(1 - spec.rate * spec.weight_decay);
+  const double factor = spec.rate_factor, weight_decay = spec.weight_decay;
+  const float* numbers = pace.data<float>();
   const float* gradient = dw.data<float>();
   float* weight = w.data<float>();
   float* first = m.data<float>();
   float* second = v.data<float>();
   for_each(stream(), w.numel(), [=] GSNET_DEVICE(int64_t i) {
-    const float g = gradient[i];
+    const double whole_rate = static_cast<double>(numbers[0]) * factor;
+    const auto rate = static_cast<float>(whole_rate * static_cast<double>(numbers[1]));
+    const auto decay = static_cast<float>(1 - whole_rate * weight_decay);
+    const float g = gradient[i], root = numbers[2];
     first[i] = beta1 * first[i] + (1 - beta1) * g;
     second[i] = beta2 * second[i] + (1 - beta2) * g * g;
     weight[i] = decay * weight[i] - rate * first[i] / (sqrtf(second[i]) * root + epsilon);

@@ -180,8 +180,9 @@ class HostTraining : public HostPool<T> {
   void margin_softmax_backward(const MarginSoftmaxSpec& spec, const Tensor& p, const Tensor& slope,
                                const Tensor& labels, const Tensor& dloss, Tensor& dz) override;
 
-  void sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Tensor& v) override;
-  void adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w, Tensor& m, Tensor& v) override;
+  void sgd_step(const SgdSpec& spec, const Tensor& pace, const Tensor& dw, Tensor& w, Tensor& v) override;
+  void adamw_step(const AdamWSpec& spec, const Tensor& pace, const Tensor& dw, Tensor& w, Tensor& m,
+                  Tensor& v) override;
 };
 
 /// Rotations by small blocks.

@@ -150,8 +150,9 @@ void HostTraining<T>::margin_backward(const Tensor& labels, const Tensor& rival,
 }
 
 template <class T>
-void HostTraining<T>::sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w, Tensor& v) {
-  const auto rate = static_cast<T>(spec.rate), momentum = static_cast<T>(spec.momentum);
+void HostTraining<T>::sgd_step(const SgdSpec& spec, const Tensor& pace, const Tensor& dw, Tensor& w, Tensor& v) {
+  const auto rate = static_cast<T>(static_cast<double>(pace.data<T>()[0]) * spec.rate_factor);
+  const auto momentum = static_cast<T>(spec.momentum);
   const auto decay = static_cast<T>(spec.weight_decay);
   const T* gradient = dw.data<T>();
   T* weight = w.data<T>();
@@ -166,12 +167,13 @@ void HostTraining<T>::sgd_step(const SgdSpec& spec, const Tensor& dw, Tensor& w,
 }
 
 template <class T>
-void HostTraining<T>::adamw_step(const AdamWSpec& spec, const Tensor& dw, Tensor& w, Tensor& m, Tensor& v) {
-  const double correct1 = 1 - std::pow(spec.beta1, static_cast<double>(spec.step));
-  const double correct2 = 1 - std::pow(spec.beta2, static_cast<double>(spec.step));
+void HostTraining<T>::adamw_step(const AdamWSpec& spec, const Tensor& pace, const Tensor& dw, Tensor& w, Tensor& m,
+                                 Tensor& v) {
+  const double whole_rate = static_cast<double>(pace.data<T>()[0]) * spec.rate_factor;
   const auto beta1 = static_cast<T>(spec.beta1), beta2 = static_cast<T>(spec.beta2);
-  const auto rate = static_cast<T>(spec.rate / correct1), root = static_cast<T>(1 / std::sqrt(correct2));
-  const auto epsilon = static_cast<T>(spec.epsilon), decay = static_cast<T>(1 - spec.rate * spec.weight_decay);
+  const auto rate = static_cast<T>(whole_rate * static_cast<double>(pace.data<T>()[1]));
+  const T root = pace.data<T>()[2];
+  const auto epsilon = static_cast<T>(spec.epsilon), decay = static_cast<T>(1 - whole_rate * spec.weight_decay);
   const T* gradient = dw.data<T>();
   T* weight = w.data<T>();
   T* first = m.data<T>();

@@ -32,21 +32,20 @@ StretchScale::StretchScale(Backend& backend, RandomKey key, int64_t groups, cons
     : groups_(groups), norm_(norm) {
   const int64_t channels = stored.shape()[0];
   next_ = unit_rows(backend, key, groups, channels / groups * map[0] * map[1]).view({channels, map[0], map[1]});
+  last_ = backend.empty_like(next_);
   Tensor k = backend.empty_like(stored), s = backend.empty({groups});
   backend.skew(stored, groups, k);
   for (int round = 0; round < kInitialRounds; ++round) {
-    last_ = next_;
-    next_ = backend.empty_like(last_);
+    backend.copy(next_, last_);
     backend.stretch(k, groups, last_, next_, s);
   }
 }
 
 Var StretchScale::apply(Tape& tape, const Var& k) {
   const bool turns = tape.mode().training && !tape.mode().again;
-  if (turns) last_ = next_;
-  Tensor after;
+  if (turns) tape.backend().copy(next_, last_);
+  Tensor after = turns ? next_ : tape.backend().empty_like(next_);
   const Var s = ops::stretch(k, groups_, tape.mode().training ? last_ : next_, after);
-  if (turns) next_ = after;
   return ops::scale_groups(k, s, norm_, 1e-12);
 }
 
@@ -72,13 +71,13 @@ FourFormsScale::FourFormsScale(Backend& backend, RandomKey key, int64_t groups, 
 
 Var FourFormsScale::apply(Tape& tape, const Var& k) {
   Backend& backend = tape.backend();
+  const Tensor correction = with_dtype(backend.download(correction_), DType::f64);
   int64_t& steps = steps_.data<int64_t>()[0];
   int rounds = 0;
   if (tape.mode().training && !tape.mode().again) {
     rounds = steps % kRefreshEvery == 0 ? kInitialRounds : 1;
     ++steps;
   }
-  const Tensor correction = with_dtype(backend.download(correction_), DType::f64);
   const Var sigma = ops::four_forms(k, groups_, rounds, forms_);
   return ops::scale_groups(k, sigma, correction.data<double>()[0], 1e-12);
 }

@@ -4,10 +4,13 @@
 
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <utility>
 #include <vector>
 
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/loops.h"
+#include "core/caching_allocator.h"
 
 namespace gsnet::test {
 namespace {
@@ -31,14 +34,62 @@ class EmulatedRuntime final : public cuda::Runtime {
   std::string description() const override { return "kernels as host loops"; }
   Device device() const override { return {DeviceKind::cuda, 0}; }
   const std::shared_ptr<Allocator>& memory() const override { return memory_; }
-  void* stream() const override { return nullptr; }
-  void to_device(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
-  void to_host(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
-  void copy(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
-  void clear(void* to, size_t bytes) override { std::memset(to, 0, bytes); }
-  void synchronise() override {}
+  void* stream() const override { return &launches_; }
+  void to_device(void* to, const void* from, size_t bytes) override {
+    synchronise();
+    std::memcpy(to, from, bytes);
+  }
+  void to_host(void* to, const void* from, size_t bytes) override { to_device(to, from, bytes); }
+  void stage(void* to, const void* from, size_t bytes) override { to_device(to, from, bytes); }
+  void copy(void* to, const void* from, size_t bytes) override {
+    launches_([=] { std::memcpy(to, from, bytes); });
+  }
+  void clear(void* to, size_t bytes) override {
+    launches_([=] { std::memset(to, 0, bytes); });
+  }
+  void synchronise() override {
+    if (launches_.noting()) throw cuda::NeedsHost();
+  }
+
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override {
+    auto made = std::make_unique<Noted>();
+    const auto outside = std::exchange(memory_, made->memory = make_pool(memory_));
+    launches_.note(&made->launches);
+    try {
+      work();
+    } catch (const cuda::NeedsHost&) {
+      made = nullptr;
+    }
+    launches_.note(nullptr);
+    memory_ = outside;
+    return made;
+  }
 
   void multiply(const cuda::Product& p, const float* a, const float* b, float* y) override {
+    launches_([=] { multiply_now(p, a, b, y); });
+  }
+
+  /// As cuBLAS: columns first, partial pivoting.
+  void solve(int64_t batch, int64_t m, bool transpose, float* a, float* b) override {
+    synchronise();
+    for (int64_t i = 0; i < batch; ++i) solve_one(m, transpose, a + i * m * m, b + i * m * m);
+  }
+
+  /// None: the machine's own loops are what is tested.
+  bool conv_forward(const cuda::Convolution&, const float*, const float*, float*) override { return false; }
+  bool conv_dgrad(const cuda::Convolution&, const float*, const float*, float*) override { return false; }
+  bool conv_wgrad(const cuda::Convolution&, const float*, const float*, float*) override { return false; }
+
+ private:
+  struct Noted final : Recording {
+    std::shared_ptr<Allocator> memory;
+    std::vector<std::function<void()>> launches;
+    void replay() override {
+      for (const auto& launch : launches) launch();
+    }
+  };
+
+  static void multiply_now(const cuda::Product& p, const float* a, const float* b, float* y) {
     for (int64_t i = 0; i < p.batch; ++i) {
       for (int64_t r = 0; r < p.rows; ++r) {
         for (int64_t c = 0; c < p.columns; ++c) {
@@ -53,17 +104,6 @@ class EmulatedRuntime final : public cuda::Runtime {
     }
   }
 
-  /// As cuBLAS: columns first, partial pivoting.
-  void solve(int64_t batch, int64_t m, bool transpose, float* a, float* b) override {
-    for (int64_t i = 0; i < batch; ++i) solve_one(m, transpose, a + i * m * m, b + i * m * m);
-  }
-
-  /// None: the machine's own loops are what is tested.
-  bool conv_forward(const cuda::Convolution&, const float*, const float*, float*) override { return false; }
-  bool conv_dgrad(const cuda::Convolution&, const float*, const float*, float*) override { return false; }
-  bool conv_wgrad(const cuda::Convolution&, const float*, const float*, float*) override { return false; }
-
- private:
   static void solve_one(int64_t m, bool transpose, float* a, float* b) {
     std::vector<float> work(a, a + m * m);
     const auto at = [&](int64_t r, int64_t c) -> float& {
@@ -94,6 +134,7 @@ class EmulatedRuntime final : public cuda::Runtime {
     std::memcpy(a, work.data(), work.size() * sizeof(float));
   }
 
+  mutable cuda::Launches launches_;
   std::shared_ptr<Allocator> memory_ = std::make_shared<MarkedAllocator>();
 };
 
