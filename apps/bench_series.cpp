@@ -104,6 +104,7 @@ int bench_series(Backend& backend, const SeriesBenchSpec& spec) {
   fmt::print("conv_exp 3x3, degree {}, batch {}, {} products; GFLOP/s of the operations a direct sum needs\n",
              spec.degree, spec.batch,
              spec.products == SeriesProducts::bf16   ? "bf16"
+             : spec.products == SeriesProducts::tf32 ? "tf32"
              : spec.products == SeriesProducts::fast ? "fast"
                                                      : "direct");
   fmt::print("{:>8} {:>7} {:>6}  {:>9} {:>7}  {:>9} {:>7}\n", "channels", "map", "groups", "forward", "share",

@@ -94,7 +94,7 @@ int bench_command(const std::vector<std::string>& arguments) {
               "a training step under an adapter, in turns with others: full, lora:rank=2, gsoft:block=8,scale=true, or "
               "a recipe's: FILE.toml")
       .value("network", "with --adapter: a network known by name", "resnet20")
-      .value("precision", "of the training step's and the series' products: f32 or bf16", "f32")
+      .value("precision", "of the training step's and the series' products: f32, tf32 or bf16", "f32")
       .flag("direct", "evaluation and --series by direct sums, whose rounding errors certificates bound")
       .flag("profile", "also where the time goes, op by op")
       .flag("json", "as JSON")
@@ -118,19 +118,18 @@ int bench_command(const std::vector<std::string>& arguments) {
     throw UsageError("--series is by --direct sums or in a --precision, not both");
   }
   const std::string precision = options.text("precision");
-  const bool bf16 = precision == kPrecisions[1];
-  if (!bf16 && precision != kPrecisions[0]) {
-    throw UsageError(fmt::format("--precision must be f32 or bf16, got '{}'", precision));
+  const auto named = std::ranges::find(kPrecisions, precision);
+  if (named == std::end(kPrecisions)) {
+    throw UsageError(fmt::format("--precision must be f32, tf32 or bf16, got '{}'", precision));
   }
+  const auto factors = static_cast<Precision>(named - std::begin(kPrecisions));
   const std::unique_ptr<Backend> backend = make_backend(options.backend());
   if (options.has("series")) {
-    GSNET_CHECK(!bf16 || backend->multiplies_bf16(),
-                fmt::format("{} ({}) has no products of bf16", backend->name(), backend->description()));
+    GSNET_CHECK(backend->multiplies(factors),
+                fmt::format("{} ({}) has no products of {}", backend->name(), backend->description(), precision));
     SeriesBenchSpec spec{.batch = batch,
                          .seconds = options.given("seconds") ? seconds : 0.3,
-                         .products = options.has("direct") ? SeriesProducts::direct
-                                     : bf16                ? SeriesProducts::bf16
-                                                           : SeriesProducts::fast};
+                         .products = options.has("direct") ? SeriesProducts::direct : fast_products(factors)};
     spec.degree = static_cast<int>(options.integer("degree", 1, 30));
     spec.json = options.has("json");
     if (options.given("case")) spec.only = parse_case(options.text("case"));
@@ -148,7 +147,7 @@ int bench_command(const std::vector<std::string>& arguments) {
   Trainer trainer(graph, {.optimiser = {.rate = 0.1},
                           .schedule = {.kind = ScheduleKind::constant},
                           .steps = 1'000'000,
-                          .precision = bf16 ? Precision::bf16 : Precision::f32});
+                          .precision = factors});
   const double train = timed("train", [&] { trainer.step(inputs.images, inputs.labels); });
   if (options.has("profile") && only != "eval") {
     print_profile("training step", [&](TapeProfile* profile) {

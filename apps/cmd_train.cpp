@@ -54,9 +54,12 @@ class ClassifierRun final : public TrainingRun {
     for (const std::string& note : parts_.notes) fmt::print("{}\n", note);
     int64_t count = 0;
     for (const NamedParameter& named : parameters_of(*model_.graph)) count += named.parameter->value.numel();
+    const char* const named_precision = kPrecisions[static_cast<size_t>(recipe_.train.precision)];
+    const std::string precision =
+        recipe_.train.precision == Precision::f32 ? "" : fmt::format(", products of {}", named_precision);
     fmt::print("{}: {} training and {} validation pictures, {} classes; {} parameters; {} ({}){}\n", recipe_.name,
                parts_.train->size(), parts_.validation->size(), model_.info.class_names.size(), count, backend_->name(),
-               backend_->description(), recipe_.train.precision == Precision::bf16 ? ", products of bf16" : "");
+               backend_->description(), precision);
   }
 
   Validation validate() override {

@@ -187,7 +187,8 @@ Recipe read_recipe(const std::filesystem::path& path, const std::vector<std::str
   run.read_fraction("radius", recipe.radius);
   run.read("loader_threads", recipe.loader_threads, 1, 256);
   run.read("segments", recipe.train.segments, 0, 100'000);
-  run.read("precision", recipe.train.precision, {{"f32", Precision::f32}, {"bf16", Precision::bf16}});
+  run.read("precision", recipe.train.precision,
+           {{"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
   run.finish();
   for (const char* known : {"data", "model", "loss", "optimiser", "schedule", "adapter", "face", "run"})
     root.erase(known);

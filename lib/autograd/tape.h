@@ -68,9 +68,10 @@ struct OpTime {
 using TapeProfile = std::map<std::string, OpTime>;
 
 struct TapeMode {
-  bool record = false;        ///< keep what a backward pass needs
-  bool training = false;      ///< layers use their training form (degree of the series, power iterations)
-  bool bf16 = false;          ///< training rounds the factors of its products to bf16 where a machine has these
+  bool record = false;    ///< keep what a backward pass needs
+  bool training = false;  ///< layers use their training form (degree of the series, power iterations)
+  /// What training rounds the factors of its series' products to, where a machine can.
+  Precision precision = Precision::f32;
   bool check_finite = false;  ///< module graphs check every output and throw Error naming the layer
   bool fast =
       false;  ///< evaluation sums products as training does (SeriesProducts::fast) and may take a shorter

@@ -13,6 +13,7 @@
 #include "backend/loss.h"
 #include "backend/optim.h"
 #include "backend/pool.h"
+#include "backend/precision.h"
 #include "backend/reduce.h"
 #include "backend/rotation.h"
 #include "backend/series.h"
@@ -67,8 +68,8 @@ class Backend : public ConvKernels,
   virtual DType dtype() const = 0;
   virtual Arithmetic arithmetic() const = 0;
   virtual const std::shared_ptr<Allocator>& memory() const = 0;
-  /// Whether SeriesProducts::bf16 multiplies bf16 here; elsewhere it is fast.
-  virtual bool multiplies_bf16() const { return false; }
+  /// Whether SeriesProducts of this precision are made here; elsewhere they are fast.
+  virtual bool multiplies(Precision precision) const { return precision == Precision::f32; }
   /// x (N, C, H, W), y (N, C', H / block, W / block); bit for bit what the kernels it is made of give. `saved` as for
   /// conv_exp.
   virtual void conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends,

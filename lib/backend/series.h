@@ -12,6 +12,7 @@
 
 #include "backend/channels.h"
 #include "backend/conv.h"
+#include "backend/precision.h"
 #include "core/tensor.h"
 
 namespace gsnet {
@@ -27,8 +28,15 @@ enum class SeriesProducts : uint8_t {
   direct,  ///< as written; what RoundingBound covers
   fast,  ///< where it pays, by bilinear forms with fewer multiplications (Winograd): rounding errors about as large in
          ///< the mean, but not within the bounds of the direct sum
-  bf16,  ///< fast, and the factors of products are rounded to bf16, sums are not; asked for by name only
+  tf32,  ///< fast, and the factors of products are rounded, sums are not; asked for by name only
+  bf16,
 };
+
+constexpr SeriesProducts fast_products(Precision precision) {
+  return precision == Precision::f32    ? SeriesProducts::fast
+         : precision == Precision::tf32 ? SeriesProducts::tf32
+                                        : SeriesProducts::bf16;
+}
 
 /// A kernel as a machine wants it, kept from call to call by whoever promises that it stays what it is. Its content
 /// belongs to the machine.

@@ -18,9 +18,10 @@ Trainer::Trainer(Graph& graph, const TrainSpec& spec, std::shared_ptr<Objective>
                  spec.optimiser.lora_pro ? low_rank_pairs(graph) : std::vector<LowRankPair>()),
       records_(objective_->recordable() && !spec.optimiser.lora_pro) {
   const Backend& backend = graph.backend();
-  GSNET_CHECK(spec.precision == Precision::f32 || backend.multiplies_bf16(),
-              fmt::format("precision bf16: {} ({}) has no products of bf16; a processor with AVX512-BF16 has",
-                          backend.name(), backend.description()));
+  GSNET_CHECK(backend.multiplies(spec.precision),
+              fmt::format("precision {}: {} ({}) has no such products; bf16 needs a processor with AVX512-BF16, or, as "
+                          "tf32, a device with tensor cores",
+                          kPrecisions[static_cast<size_t>(spec.precision)], backend.name(), backend.description()));
   default_host_allocator()->trim();  // first values and files' tensors passed through it, as large as the network
 }
 
@@ -31,7 +32,7 @@ double Trainer::rate() const {
 void Trainer::forward() {
   tape_ = std::make_unique<Tape>(graph_.backend(), TapeMode{.record = true,
                                                             .training = true,
-                                                            .bf16 = spec_.precision == Precision::bf16,
+                                                            .precision = spec_.precision,
                                                             .segments = spec_.segments,
                                                             .profile = profile_});
   value_ = objective_->evaluate(*tape_, graph_.forward(*tape_, tape_->input(images_)), labels_);

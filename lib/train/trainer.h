@@ -12,17 +12,14 @@
 
 namespace gsnet {
 
-/// Of the products of orthogonal convolutions' series, forward and backward, but for groups of an odd number of
-/// channels and gradients of small groups; weights, sums, activations and the optimiser's numbers are f32.
-enum class Precision : uint8_t { f32, bf16 };
-constexpr const char* kPrecisions[] = {"f32", "bf16"};
-
 struct TrainSpec {
   LossSpec loss;
   OptimiserSpec optimiser;
   ScheduleSpec schedule;
   int64_t steps = 0;  ///< of the whole run: what the schedule is stretched over
   int segments = 0;   ///< TapeMode::segments: activations kept at so many places only; 0: all
+  /// Of the products of orthogonal convolutions' series, forward and backward, but for groups that the machine has no
+  /// such products for; weights, sums, activations and the optimiser's numbers are f32.
   Precision precision = Precision::f32;
 };
 

@@ -85,6 +85,50 @@ TEST_CASE("cuda: a training step of whole networks", "[cuda]") {
   }
 }
 
+TEST_CASE("cuda: products of tf32 and bf16 are those of rounded factors", "[cuda][parity]") {
+  const auto cuda = test::make_cuda(), reference = make_backend({"reference", 2});
+  if (cuda == nullptr || !cuda->multiplies(Precision::bf16)) return;
+  struct Case {
+    int64_t images, channels, groups, height, width, taps;
+    bool in_team = true;  ///< else by the library's convolutions, which a host has none of
+  };
+  // Squares of 16 places over borders, several images a team and a last team with fewer; kernels of more taps; maps too
+  // large for a team; channels that are no multiple of 16, which stay f32.
+  const std::vector<Case> cases = {{5, 32, 2, 8, 8, 3}, {3, 64, 1, 5, 7, 3},          {1, 16, 1, 20, 3, 5},
+                                   {9, 96, 2, 2, 2, 3}, {2, 32, 1, 40, 40, 3, false}, {2, 128, 1, 24, 24, 3, false},
+                                   {3, 24, 1, 6, 6, 3}};
+  for (const Case& c : cases) {
+    CAPTURE(c.channels, c.groups, c.height, c.width, c.taps);
+    const auto input = [&](const Shape& shape, Layout layout, uint64_t seed) {
+      return test::make_input(*cuda, {shape, layout}, seed);
+    };
+    const Shape map = {c.images, c.channels, c.height, c.width};
+    const Tensor x = input(map, Layout::channels_last, 1), dy = input(map, Layout::channels_last, 2);
+    const Tensor w = input({c.channels, c.channels / c.groups, c.taps, c.taps}, Layout::row_major, 3);
+    Tensor k = cuda->empty_like(w);
+    cuda->skew(w, c.groups, k);
+    cuda->scale(1 / std::sqrt(static_cast<double>(c.channels * c.taps * c.taps)), k, k);
+    const auto pass = [&](Backend& on, SeriesProducts products) {
+      const auto there = [&](const Tensor& tensor) { return on.upload(cuda->download(tensor)); };
+      const SeriesSpec spec{.coefficients = {1, 1, 0.5, 1 / 6.0}, .groups = c.groups, .products = products};
+      SeriesSaved saved;
+      Tensor on_x = there(x), on_k = there(k), y = on.empty_like(on_x), dx = on.empty_like(on_x), dk;
+      on.conv_exp(on_x, on_k, spec, y, &saved);
+      on.conv_exp_backward(on_x, on_k, spec, saved, there(dy), &dx, &dk);
+      return Pass{test::numbers(on, y), {test::numbers(on, dx), test::numbers(on, dk)}};
+    };
+    const Pass exact = pass(*reference, SeriesProducts::direct), single = pass(*cuda, SeriesProducts::fast);
+    for (const auto& [products, tolerance] : {std::pair{SeriesProducts::tf32, 1e-3}, {SeriesProducts::bf16, 1e-2}}) {
+      const Pass rounded = pass(*cuda, products);
+      if (c.in_team) CHECK((rounded.y == single.y) == (c.channels / c.groups % 16 != 0));
+      check_agree(rounded.y, exact.y, tolerance);
+      for (size_t i = 0; i < exact.gradients.size(); ++i) {
+        check_agree(rounded.gradients[i], exact.gradients[i], 2 * tolerance);
+      }
+    }
+  }
+}
+
 TEST_CASE("cuda: recorded steps are steps, bit for bit", "[cuda][train]") {
   struct Case {
     Description net;

@@ -76,7 +76,8 @@ TEST_CASE("training in bf16 goes as in f32, where the machine has it", "[train]"
   const auto reference = make_backend({"reference", 1});
   CHECK_THROWS_WITH(losses(*reference, Precision::bf16), Catch::Contains("bf16") && Catch::Contains("reference"));
   const auto cpu = make_backend({"cpu", 2});
-  if (!cpu->multiplies_bf16()) {
+  CHECK_THROWS_WITH(losses(*cpu, Precision::tf32), Catch::Contains("tf32") && Catch::Contains("tensor cores"));
+  if (!cpu->multiplies(Precision::bf16)) {
     CHECK_THROWS_WITH(losses(*cpu, Precision::bf16), Catch::Contains("AVX512-BF16"));
     WARN("skipped: the processor has no AVX512-BF16");
     return;

@@ -20,7 +20,9 @@ class CheckBackend final : public Backend {
   Device device() const override { return first_->device(); }
   DType dtype() const override { return first_->dtype(); }
   Arithmetic arithmetic() const override { return first_->arithmetic(); }
-  bool multiplies_bf16() const override { return first_->multiplies_bf16() && second_->multiplies_bf16(); }
+  bool multiplies(Precision precision) const override {
+    return first_->multiplies(precision) && second_->multiplies(precision);
+  }
   const std::shared_ptr<Allocator>& memory() const override { return first_->memory(); }
   void synchronise() override { first_->synchronise(); }
   Tensor upload(const Tensor& host) override { return first_->upload(host); }

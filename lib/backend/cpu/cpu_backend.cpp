@@ -31,7 +31,9 @@ Arithmetic CpuBackend::arithmetic() const {
   return {.unit_roundoff = 0x1p-24, .roundings_per_product = series_->kernels->fused ? 1 : 2, .orders = 2};
 }
 
-bool CpuBackend::multiplies_bf16() const { return series_->kernels->reduced != nullptr; }
+bool CpuBackend::multiplies(Precision precision) const {
+  return precision == Precision::f32 || (precision == Precision::bf16 && series_->kernels->reduced != nullptr);
+}
 
 namespace {
 

@@ -19,7 +19,7 @@ class CpuBackend final : public host::HostBackend<float> {
   std::string name() const override { return "cpu"; }
   std::string description() const override;
   Arithmetic arithmetic() const override;
-  bool multiplies_bf16() const override;
+  bool multiplies(Precision precision) const override;
 
   void conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
               Tensor& y) override;

@@ -151,26 +151,27 @@ Product pointwise(const Shape& x, const Shape& w, int64_t groups) {
 
 }  // namespace
 
-void CudaBackend::convolve(const Tensor& x, const Tensor& w, const ConvSpec& spec, Tensor& y) {
+void CudaBackend::convolve(const Tensor& x, const Tensor& w, const ConvSpec& spec, Precision precision, Tensor& y) {
   if (y.numel() == 0) return;
   if (is_pointwise(w.shape(), spec)) {
-    return runtime_->multiply(pointwise(x.shape(), w.shape(), spec.groups), x.data<float>(), w.data<float>(),
-                              y.data<float>());
+    Product product = pointwise(x.shape(), w.shape(), spec.groups);
+    product.precision = precision;
+    return runtime_->multiply(product, x.data<float>(), w.data<float>(), y.data<float>());
   }
   if (!even_padding(spec)) {
     Tensor padded = empty(padded_shape(x.shape(), spec), Layout::channels_last);
     pad(spec.pad, 0, x, padded);
-    return convolve(padded, w, without_padding(spec), y);
+    return convolve(padded, w, without_padding(spec), precision, y);
   }
   const Tensor filter = filters(*runtime_, w);
-  const Convolution c{x.shape(), w.shape(), y.shape(), spec};
+  const Convolution c{x.shape(), w.shape(), y.shape(), spec, precision};
   if (runtime_->conv_forward(c, x.data<float>(), filter.data<float>(), y.data<float>())) return;
   direct_forward(stream(), c, x.data<float>(), filter.data<float>(), y.data<float>());
 }
 
 void CudaBackend::conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
                          Tensor& y) {
-  convolve(x, w, spec, y);
+  convolve(x, w, spec, Precision::f32, y);
   if (after.bias == nullptr && after.addend == nullptr && !after.clips()) return;
   const float* bias = after.bias != nullptr ? after.bias->data<float>() : nullptr;
   const float* added = after.addend != nullptr ? after.addend->data<float>() : nullptr;
@@ -201,15 +202,20 @@ void CudaBackend::conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec
 }
 
 void CudaBackend::conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) {
+  convolve_wgrad(x, dy, spec, Precision::f32, dw);
+}
+
+void CudaBackend::convolve_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Precision precision,
+                                 Tensor& dw) {
   if (dw.numel() == 0) return;
   if (dy.numel() == 0) return fill(0, dw);
   if (!even_padding(spec)) {
     Tensor padded = empty(padded_shape(x.shape(), spec), Layout::channels_last);
     pad(spec.pad, 0, x, padded);
-    return conv2d_wgrad(padded, dy, without_padding(spec), dw);
+    return convolve_wgrad(padded, dy, without_padding(spec), precision, dw);
   }
   const Tensor filter = scratch(dw.shape());
-  const Convolution c{x.shape(), dw.shape(), dy.shape(), spec};
+  const Convolution c{x.shape(), dw.shape(), dy.shape(), spec, precision};
   if (!runtime_->conv_wgrad(c, x.data<float>(), dy.data<float>(), filter.data<float>())) {
     direct_wgrad(stream(), c, x.data<float>(), dy.data<float>(), filter.data<float>());
   }

@@ -109,14 +109,15 @@ constexpr OperationNames kNames[] = {
      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}};
 
-/// What single precision in a fixed order rules out.
-bool is_exact_enough(const Descriptor& engine) {
+/// What single precision, or tf32, in a fixed order rules out.
+bool is_exact_enough(const Descriptor& engine, Precision precision) {
   cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
   int64_t count = 0;
   check(cudnnBackendGetAttribute(engine.get(), CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
                                  CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes),
         "notes of an engine");
-  return std::ranges::all_of(std::span(notes, static_cast<size_t>(count)), [](cudnnBackendNumericalNote_t note) {
+  return std::ranges::all_of(std::span(notes, static_cast<size_t>(count)), [&](cudnnBackendNumericalNote_t note) {
+    if (note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE) return precision != Precision::f32;
     return note == CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP;
   });
 }
@@ -179,8 +180,8 @@ ConvPlans::ConvPlans(void* stream) : handle_(std::make_unique<Handle>(stream)) {
 ConvPlans::~ConvPlans() = default;
 
 ConvPlans::Key ConvPlans::key_of(Kind kind, const Convolution& c) {
-  Key key = {static_cast<int64_t>(kind), c.spec.groups};
-  size_t at = 2;
+  Key key = {static_cast<int64_t>(kind), c.spec.groups, c.precision == Precision::f32 ? 0 : 1};
+  size_t at = 3;
   const auto append = [&](std::span<const int64_t> numbers) {
     for (const int64_t number : numbers) key[at++] = number;
   };
@@ -212,7 +213,7 @@ std::unique_ptr<ConvPlans::Plan> ConvPlans::make(Kind kind, const Convolution& c
   graph.finalise("a convolution");
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     for (const Descriptor& config : configurations(graph, mode)) {
-      if (!is_exact_enough(engine_of(config))) continue;
+      if (!is_exact_enough(engine_of(config), c.precision)) continue;
       auto made = std::make_unique<Plan>();
       made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
       made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle_->get);

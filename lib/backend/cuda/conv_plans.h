@@ -1,5 +1,6 @@
 // Convolutions by cuDNN's graph API: one operation a graph, the heuristics' first engine that sums in single precision,
-// transforms nothing and is deterministic; plans are kept by shape, the least recently used one going first.
+// transforms nothing, is deterministic, and uses tensor cores only where tf32 was asked for; plans are kept by shape,
+// the least recently used one going first.
 #pragma once
 
 #include <array>
@@ -28,7 +29,7 @@ class ConvPlans {
 
  private:
   struct Plan;
-  using Key = std::array<int64_t, 22>;
+  using Key = std::array<int64_t, 23>;
   struct Entry {
     std::unique_ptr<Plan> plan;  ///< null: no engine
     int64_t last_use;

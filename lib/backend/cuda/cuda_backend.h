@@ -23,6 +23,9 @@ class CudaBackend final : public Backend {
   Device device() const override { return runtime_->device(); }
   DType dtype() const override { return DType::f32; }
   Arithmetic arithmetic() const override;
+  bool multiplies(Precision precision) const override {
+    return precision == Precision::f32 || runtime_->has_tensor_cores();
+  }
   const std::shared_ptr<Allocator>& memory() const override { return runtime_->memory(); }
   void synchronise() override;
   Tensor upload(const Tensor& host) override;
@@ -130,8 +133,9 @@ class CudaBackend final : public Backend {
   /// A copy on the device, kept for as long as the machine lives: patterns and maps, which are few.
   const int32_t* constant(std::span<const int32_t> values);
   Tensor scratch(const Shape& shape, DType dtype = DType::f32) const;
-  /// y = conv(x, w), nothing else.
-  void convolve(const Tensor& x, const Tensor& w, const ConvSpec& spec, Tensor& y);
+  /// y = conv(x, w), nothing else; and its gradient. tf32 and bf16: by the library's tf32.
+  void convolve(const Tensor& x, const Tensor& w, const ConvSpec& spec, Precision precision, Tensor& y);
+  void convolve_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Precision precision, Tensor& dw);
   /// Where kernels write a Fault (faults.h).
   int32_t* faults() const { return static_cast<int32_t*>(faults_.raw()); }
   void throw_faults();

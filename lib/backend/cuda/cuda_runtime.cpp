@@ -53,6 +53,8 @@ class CudaRuntime final : public Runtime {
   Device device() const override { return {DeviceKind::cuda, 0}; }
   const std::shared_ptr<Allocator>& memory() const override { return memory_; }
   void* stream() const override { return stream_.get(); }
+  bool has_tensor_cores() const override { return properties_.major >= 8; }
+  int64_t most_shared() const override { return static_cast<int64_t>(properties_.sharedMemPerBlockOptin); }
 
   void to_device(void* to, const void* from, size_t bytes) override {
     needs_host();
@@ -96,11 +98,14 @@ class CudaRuntime final : public Runtime {
   // The library counts columns first: a row-major y = op(a) op(b) is y' = op(b)' op(a)' to it.
   void multiply(const Product& p, const float* a, const float* b, float* y) override {
     constexpr float kOne = 1, kZero = 0;
-    check(cublasSgemmStridedBatched(blas_.get(), p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-                                    p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, static_cast<int>(p.columns),
-                                    static_cast<int>(p.rows), static_cast<int>(p.inner), &kOne, b,
-                                    static_cast<int>(p.step_b), p.stride_b, a, static_cast<int>(p.step_a), p.stride_a,
-                                    &kZero, y, static_cast<int>(p.step_y), p.stride_y, static_cast<int>(p.batch)),
+    const cublasComputeType_t compute =
+        p.precision == Precision::f32 ? CUBLAS_COMPUTE_32F_PEDANTIC : CUBLAS_COMPUTE_32F_FAST_TF32;
+    check(cublasGemmStridedBatchedEx(blas_.get(), p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+                                     p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, static_cast<int>(p.columns),
+                                     static_cast<int>(p.rows), static_cast<int>(p.inner), &kOne, b, CUDA_R_32F,
+                                     static_cast<int>(p.step_b), p.stride_b, a, CUDA_R_32F, static_cast<int>(p.step_a),
+                                     p.stride_a, &kZero, y, CUDA_R_32F, static_cast<int>(p.step_y), p.stride_y,
+                                     static_cast<int>(p.batch), compute, CUBLAS_GEMM_DEFAULT),
           "a matrix product");
   }
 

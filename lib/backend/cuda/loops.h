@@ -42,10 +42,16 @@ struct Team {
   /// body(i) for i in [0, count), shared out among the threads; when it returns all have done theirs.
   template <class Body>
   GSNET_DEVICE void each(int64_t count, Body body) const;
+  /// body(i, warp) for i in [0, count), shared out among the warps: all threads of one call it together.
+  template <class Body>
+  GSNET_DEVICE void each_warp(int64_t count, Body body) const;
 };
 
-/// Bytes that a team can have on every device of ours.
-constexpr int64_t kMostShared = 96 << 10;
+constexpr int kTeamThreads = 256, kWarpThreads = 32, kTeamWarps = kTeamThreads / kWarpThreads;
+
+/// body(i) for i in [0, count), shared out among the threads of a warp.
+template <class Body>
+GSNET_DEVICE void each_lane(int64_t count, Body body);
 
 /// Threads that share a row of a reduction; its partial results are joined as a binary tree.
 constexpr int kRowThreads = 256;
@@ -85,8 +91,20 @@ GSNET_DEVICE void Team::each(int64_t count, Body body) const {
 }
 
 template <class Body>
+GSNET_DEVICE void Team::each_warp(int64_t count, Body body) const {
+  const auto warp = static_cast<int>(threadIdx.x) / kWarpThreads;
+  for (int64_t i = warp; i < count; i += kTeamWarps) body(i, warp);
+  __syncthreads();
+}
+
+template <class Body>
+GSNET_DEVICE void each_lane(int64_t count, Body body) {
+  for (int64_t i = static_cast<int>(threadIdx.x) % kWarpThreads; i < count; i += kWarpThreads) body(i);
+}
+
+template <class Body>
 __global__ void team_kernel(int64_t teams, Body body) {
-  extern __shared__ float4 memory[];
+  extern __shared__ __align__(128) float4 memory[];
   for (int64_t team = blockIdx.x; team < teams; team += gridDim.x) {
     body(Team{reinterpret_cast<float*>(memory)}, team);
   }
@@ -117,10 +135,10 @@ void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish fi
 template <class Body>
 void for_teams(Stream stream, int64_t teams, int64_t shared_floats, Body body) {
   if (teams <= 0) return;
-  constexpr int64_t kThreads = 256, kMostBlocks = int64_t{1} << 20;
+  constexpr int64_t kMostBlocks = int64_t{1} << 20;
   const auto bytes = static_cast<int>(shared_floats * 4);
   allow_shared(reinterpret_cast<const void*>(team_kernel<Body>), bytes);
-  team_kernel<<<static_cast<unsigned>(teams < kMostBlocks ? teams : kMostBlocks), static_cast<unsigned>(kThreads),
+  team_kernel<<<static_cast<unsigned>(teams < kMostBlocks ? teams : kMostBlocks), kTeamThreads,
                 static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream)>>>(teams, body);
   check_launch();
 }
@@ -153,6 +171,16 @@ class Launches {
 template <class Launch>
 void launch(Stream stream, Launch launched) {
   (*static_cast<Launches*>(stream))(launched);
+}
+
+template <class Body>
+void Team::each_warp(int64_t count, Body body) const {
+  for (int64_t i = 0; i < count; ++i) body(i, 0);
+}
+
+template <class Body>
+void each_lane(int64_t count, Body body) {
+  for (int64_t i = 0; i < count; ++i) body(i);
 }
 
 template <class Body>

@@ -8,6 +8,7 @@
 
 #include "backend/backend.h"
 #include "backend/conv.h"
+#include "backend/precision.h"
 #include "core/allocator.h"
 #include "core/device.h"
 
@@ -20,6 +21,7 @@ struct Product {
   bool transpose_a = false, transpose_b = false;
   int64_t step_a = 0, step_b = 0, step_y = 0;
   int64_t stride_a = 0, stride_b = 0, stride_y = 0;
+  Precision precision = Precision::f32;  ///< other than f32: tf32
 
   /// Matrices one after another, without gaps.
   static Product dense(int64_t batch, int64_t rows, int64_t columns, int64_t inner, bool transpose_a = false,
@@ -30,6 +32,7 @@ struct Product {
 struct Convolution {
   Shape x, w, y;  ///< (N, C, H, W), (Co, Ci/g, Kh, Kw), (N, Co, Ho, Wo)
   ConvSpec spec;
+  Precision precision = Precision::f32;  ///< other than f32: tf32
 };
 
 /// Thrown while work is noted by what needs the host: a transfer, a wait.
@@ -44,6 +47,10 @@ class Runtime {
   virtual Device device() const = 0;
   virtual const std::shared_ptr<Allocator>& memory() const = 0;
   virtual void* stream() const = 0;
+  /// Whether there are tensor cores for tf32 and bf16.
+  virtual bool has_tensor_cores() const = 0;
+  /// Bytes of memory that the threads of a block can share.
+  virtual int64_t most_shared() const = 0;
 
   /// Ordered with the stream's work; when to_host returns the bytes are there.
   virtual void to_device(void* to, const void* from, size_t bytes) = 0;

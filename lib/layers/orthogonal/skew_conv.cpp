@@ -123,12 +123,12 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
   before_ = shuffled(x[0], spec).then(fitted(in, inner_, spec));
   after_ = fitted(inner_, spec.out_channels, spec);
   const double radius = design_radius(spec);
-  train_series_ = {.coefficients = series_coefficients(spec.train, radius),
-                   .groups = spec.groups,
-                   .save = spec.save,
-                   .products = SeriesProducts::fast};
-  bf16_train_series_ = train_series_;
-  bf16_train_series_.products = SeriesProducts::bf16;
+  for (size_t i = 0; i < train_series_.size(); ++i) {
+    train_series_[i] = {.coefficients = series_coefficients(spec.train, radius),
+                        .groups = spec.groups,
+                        .save = spec.save,
+                        .products = fast_products(static_cast<Precision>(i))};
+  }
   evaluate_series_ = {.coefficients = series_coefficients(spec.evaluate, radius), .groups = spec.groups};
   fast_evaluate_series_ = evaluate_series_;
   fast_evaluate_series_.products = SeriesProducts::fast;
@@ -159,13 +159,14 @@ Var SkewConv::forward(Tape& tape, const Var& x) {
 // Of a 1x1 kernel a series costs degree products with (pixels x m), an exponential some 14 with (m x m); backward as
 // much again twice.
 const SeriesSpec* SkewConv::series_for(const TapeMode& mode, const Shape& x, const Var& k) {
+  const SeriesSpec& train_series = train_series_[static_cast<size_t>(mode.precision)];
   const int64_t m = inner_ / spec_.groups, high = x[2] / spec_.stride, wide = x[3] / spec_.stride;
   if (spec_.kernel == 1) {
-    const bool cheaper = x[0] * high * wide * train_series_.degree() < 14 * m;
-    return !mode.training || !cheaper ? nullptr : mode.bf16 ? &bf16_train_series_ : &train_series_;
+    const bool cheaper = x[0] * high * wide * train_series.degree() < 14 * m;
+    return mode.training && cheaper ? &train_series : nullptr;
   }
   if (mode.training) fast_ = {};  // of a kernel that is about to change
-  if (mode.training) return mode.bf16 ? &bf16_train_series_ : &train_series_;
+  if (mode.training) return &train_series;
   if (!mode.fast || k.tracked()) return &evaluate_series_;
   return fast_series(mode, {x[0], inner_, high, wide}, k);
 }

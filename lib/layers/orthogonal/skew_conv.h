@@ -1,6 +1,7 @@
 // SkewConv: an orthogonal convolution, exp of a skew-symmetric kernel's convolution.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 
@@ -91,7 +92,8 @@ class SkewConv final : public UnaryModule {
   Backend& backend_;
   int64_t inner_ = 0;
   ChannelMap before_, after_;
-  SeriesSpec train_series_, bf16_train_series_, evaluate_series_, fast_evaluate_series_;
+  std::array<SeriesSpec, std::size(kPrecisions)> train_series_;  // by precision
+  SeriesSpec evaluate_series_, fast_evaluate_series_;
   mutable Weight kernel_;
   Parameter bias_;
   Tensor kept_exponential_;  // of the evaluation kernel, 1x1 only

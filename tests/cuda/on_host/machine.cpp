@@ -35,6 +35,8 @@ class EmulatedRuntime final : public cuda::Runtime {
   Device device() const override { return {DeviceKind::cuda, 0}; }
   const std::shared_ptr<Allocator>& memory() const override { return memory_; }
   void* stream() const override { return &launches_; }
+  bool has_tensor_cores() const override { return true; }
+  int64_t most_shared() const override { return 96 << 10; }
   void to_device(void* to, const void* from, size_t bytes) override {
     synchronise();
     std::memcpy(to, from, bytes);
