@@ -101,6 +101,7 @@ void TrainingRun::show(int64_t batches, double speed) {
 void TrainingRun::finish_epoch() {
   trainer_->check_parameters();
   const Stopwatch watch;
+  trainer_->forget_recording();  // its memory is validation's
   const Validation validation = validate();
   const auto samples = static_cast<double>(std::max<int64_t>(1, state_.samples));
   const int64_t epoch = state_.epoch + 1;

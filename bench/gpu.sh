@@ -21,7 +21,7 @@ part "Ops, 256 images"
 "$(program gsnet_bench_ops)" --images 256 cuda
 
 part "The series alone"
-"$(program gsnet)" bench --series --backend cuda
+for precision in f32 tf32 bf16; do "$(program gsnet)" bench --series --backend cuda --precision "$precision"; done
 
 part "Training steps and evaluation, images a second"
 for depth in 5 15; do
@@ -29,8 +29,11 @@ for depth in 5 15; do
     read -r name settings <<<"$conv"
     set_options=()
     for setting in $settings; do set_options+=(--set "$setting"); done
-    echo "gsnet, depth $depth, $name"
-    "$(program gsnet)" bench --backend cuda --batch 256 --set "depth=$depth" "${set_options[@]}" --json
+    for precision in f32 tf32 bf16; do
+      echo "gsnet, depth $depth, $name, $precision"
+      "$(program gsnet)" bench --backend cuda --batch 256 --precision "$precision" --set "depth=$depth" \
+        "${set_options[@]}" --json
+    done
     if "$python" -c "import torch" 2>/dev/null; then
       for variant in eager compiled; do
         for mode in train eval; do

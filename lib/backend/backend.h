@@ -89,9 +89,10 @@ class Backend : public ConvKernels,
   /// reads again, else in memory of its own.
   virtual void assign(const Tensor& host, Tensor& y) { y = upload(host); }
 
-  /// Notes what `work` asks this machine to do, and does none of it. Null where the machine does not record, or `work`
-  /// asked for what needs the host (a transfer, to wait); `work` may have run up to there.
-  virtual std::unique_ptr<Recording> record(const std::function<void()>& work);
+  /// Notes what `work` asks this machine to do, and the machine does none of it. Null where it does not record, or
+  /// `work` asked for what needs the host (a transfer, to wait) or could not be noted; it may have run up to there.
+  /// `before`: a recording that is always replayed before this one, and whose memory this one may use, or null.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before);
 };
 
 /// before(space_to_depth(x, block)).

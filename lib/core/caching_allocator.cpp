@@ -152,7 +152,13 @@ class Pool final : public CachingAllocator {
  protected:
   size_t segment_bytes(size_t bytes) const override { return is_small(bytes) ? 2 * kSmall : std::max(bytes, kLarge); }
   bool is_small(size_t bytes) const override { return bytes <= kSmall; }
-  void* obtain(size_t bytes) override { return whole_->allocate(bytes); }
+  void* obtain(size_t bytes) override {
+    try {
+      return whole_->allocate(bytes);
+    } catch (const Error&) {
+      return nullptr;
+    }
+  }
   void give_back(void* segment, size_t /*bytes*/) noexcept override { whole_->release(segment); }
   std::string_view kind() const override { return "pool"; }
 

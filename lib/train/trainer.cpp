@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/error.h"
 
@@ -47,53 +48,80 @@ void Trainer::backward() {
   tape_.reset();
 }
 
+Trainer::Places Trainer::places() {
+  Places made = {{images_.raw(), true}, {labels_.machine.raw(), true}};
+  for (const NamedParameter& named : parameters_) {
+    made.emplace_back(named.parameter->value.raw(), named.parameter->trainable);
+  }
+  for (const NamedTensor& named : optimiser_.state()) made.emplace_back(named.tensor->raw(), true);
+  return made;
+}
+
 void Trainer::record() {
   Backend& backend = graph_.backend();
-  forward_ = backend.record([&] { forward(); });
-  if (forward_) backward_ = backend.record([&] { backward(); });
-  tape_.reset();
-  for (const NamedParameter& named : parameters_) named.parameter->grad = {};  // where it stopped half way
-  records_ = backward_ != nullptr;
-  if (records_) {
-    backend.memory()->trim();  // what steps without a recording lived on
-  } else {
-    forward_.reset();
+  const auto clean = [&] {  // where it stopped half way, and what nothing has computed
+    tape_.reset();
+    value_ = {};
+    for (const NamedParameter& named : parameters_) named.parameter->grad = {};
+  };
+  records_ = false;
+  try {
+    Recorded made{.forward = backend.record([&] { forward(); }, nullptr), .value = value_, .places = places()};
+    if (made.forward) made.backward = backend.record([&] { backward(); }, made.forward.get());
+    records_ = made.backward != nullptr;
+    if (records_) recorded_ = std::move(made);
+  } catch (...) {
+    clean();
+    throw;
   }
+  clean();
+  if (records_) backend.memory()->trim();  // what steps done one by one lived on
 }
 
 void Trainer::forget_recording() {
-  forward_.reset();
-  backward_.reset();
+  recorded_ = {};
   warm_ = 0;
+}
+
+StepResult Trainer::result_of(const Objective::Value& value, const Tensor& labels) {
+  Backend& backend = graph_.backend();
+  const Tensor loss = with_dtype(backend.download(value.loss.value), DType::f64);
+  return {loss.data<double>()[0], labels.shape()[0], count_correct(backend.download(value.scores), labels)};
 }
 
 StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
   constexpr int kWarmSteps = 2;  // in which libraries make their plans
   Backend& backend = graph_.backend();
+  GSNET_CHECK(labels.dtype() == DType::i32 && labels.shape() == Shape{images.shape()[0]},
+              fmt::format("step {}: {} labels for pictures {}", optimiser_.steps() + 1, to_string(labels.shape()),
+                          to_string(images.shape())));
   if (images_ && images_.shape() != images.shape()) forget_recording();
   backend.assign(images, images_);
   backend.assign(labels, labels_.machine);
   labels_.host = labels;
-  if (records_ && forward_ == nullptr && warm_ == kWarmSteps && profile_ == nullptr) record();
-  const bool replays = forward_ != nullptr && profile_ == nullptr;
-  if (!replays) warm_ = std::min(warm_ + 1, kWarmSteps);
-  replays ? forward_->replay() : forward();
-  const Tensor loss = with_dtype(backend.download(value_.loss.value), DType::f64);
-  const Tensor columns = replays ? labels : value_.labels;
-  StepResult result{loss.data<double>()[0], images.shape()[0], count_correct(backend.download(value_.scores), columns)};
+  if (recorded() && recorded_.places != places()) forget_recording();
+  if (records_ && !recorded() && warm_ == kWarmSteps && profile_ == nullptr) record();
+  const bool replays = recorded() && profile_ == nullptr;
+  if (replays) {
+    recorded_.forward->replay();
+  } else {
+    warm_ = std::min(warm_ + 1, kWarmSteps);
+    forward();
+  }
+  const StepResult result = replays ? result_of(recorded_.value, labels) : result_of(value_, value_.labels);
   if (!std::isfinite(result.loss)) {
     tape_.reset();
     explain(images_, result.loss);
   }
   optimiser_.begin(schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps));
-  if (!replays) {
-    backward();
+  if (replays) {
+    recorded_.backward->replay();
+    for (const NamedParameter& named : parameters_) named.parameter->changed();  // and what was computed from any
     return result;
   }
-  backward_->replay();
-  for (const NamedParameter& named : parameters_) {
-    if (named.parameter->trainable) named.parameter->changed();
-  }
+  backward();
+  value_ = {};
+  if (!records_) images_ = {};
   return result;
 }
 

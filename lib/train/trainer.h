@@ -55,16 +55,29 @@ class Trainer {
   void state_assigned();
   Graph& graph() { return graph_; }
 
-  /// Where the machine records, steps after the first ones of a shape are recordings of one, unless their time is asked
+  /// Where the machine records, steps after the first ones of a shape are replays of one, unless their time is asked
   /// for: the same numbers. False where the network, the objective or the optimiser needs the host within a step.
-  bool recorded() const { return forward_ != nullptr; }
+  bool recorded() const { return recorded_.backward != nullptr; }
+  /// The next steps are done one by one again. To be called when the network itself has changed (a link of a weight
+  /// enabled, another strength); that parameters are others, or trained or not, is noticed. A recording holds as much
+  /// memory as a step, which is free again then.
+  void forget_recording();
 
  private:
+  /// What a recording assumes besides shapes: where tensors are, and which parameters are trained.
+  using Places = std::vector<std::pair<const void*, bool>>;
+  struct Recorded {
+    std::unique_ptr<Recording> forward, backward;
+    Objective::Value value;
+    Places places;
+  };
+
   void forward();
   void backward();
   /// Records a step on what images_ and labels_ hold; nothing of it is done.
   void record();
-  void forget_recording();
+  Places places();
+  StepResult result_of(const Objective::Value& value, const Tensor& labels);
   [[noreturn]] void explain(const Tensor& images, double loss);
 
   Graph& graph_;
@@ -81,8 +94,8 @@ class Trainer {
   Objective::Value value_;
 
   bool records_;  // not tried in vain yet
-  int warm_ = 0;  // steps of this shape done without a recording
-  std::unique_ptr<Recording> forward_, backward_;
+  int warm_ = 0;  // steps of this shape done one by one
+  Recorded recorded_;
 };
 
 /// How many rows of logits (N, K), a host tensor, have their largest element at the label; ties count as wrong.

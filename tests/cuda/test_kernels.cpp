@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <stdexcept>
 
 #include "core/error.h"
 #include "cuda/machine.h"
@@ -129,63 +130,143 @@ TEST_CASE("cuda: products of tf32 and bf16 are those of rounded factors", "[cuda
   }
 }
 
+namespace {
+
+Tensor pictures(Backend& cuda, const Description& net, int64_t images, int step) {
+  const Shape shape = {images, net.input[0], net.input[1], net.input[2]};
+  return cuda.download(test::make_input(cuda, {shape, Layout::channels_last}, static_cast<uint64_t>(step)));
+}
+
+Tensor labels_of(int64_t images, int step) {
+  Tensor labels = Tensor::empty({images}, DType::i32);
+  for (int64_t i = 0; i < images; ++i) labels.data<int32_t>()[i] = static_cast<int32_t>((step + i) % 10);
+  return labels;
+}
+
+Description small_lipconvnet(Attributes settings) {
+  settings.set("width", int64_t{8});
+  return make_architecture("lipconvnet", settings, {3, 32, 32}, 10);
+}
+
+/// What a run of twelve steps gives: losses and first logits on the way, and the state at its end. `before(step,
+/// trainer, graph)` may change what is trained.
+struct Run {
+  std::vector<double> losses;
+  std::vector<std::vector<double>> state;
+  std::vector<bool> recorded;
+};
+
+template <class Before>
+Run run_steps(Backend& cuda, const Description& net, OptimiserKind kind, bool recording, Before&& before) {
+  Run made;
+  Graph graph(net, cuda, RandomKey(2));
+  Trainer trainer(graph, {.optimiser = {.kind = kind, .rate = 0.01}, .steps = 12});
+  std::vector<Tensor> others;  // that no step may write to
+  TapeProfile profile;
+  for (int step = 0; step < 12; ++step) {
+    before(step, trainer, graph);
+    if (!recording) trainer.set_profile(&profile);  // no step is a replay then
+    const int64_t images = step < 8 ? 2 : 3;
+    const Tensor x = pictures(cuda, net, images, step);
+    made.losses.push_back(trainer.step(x, labels_of(images, step)).loss);
+    made.recorded.push_back(trainer.recorded());
+    if (step == 4) {
+      for (int64_t size = 1; size < 3'000'000; size *= 3) {
+        others.push_back(cuda.empty({size}));
+        cuda.fill(5, others.back());
+      }
+    }
+    if (step % 3 == 2) {  // evaluations in between take and leave memory, and keep weights
+      Tape tape(cuda, {});
+      made.losses.push_back(test::numbers(cuda, graph.forward(tape, tape.input(cuda.upload(x))).value)[0]);
+    }
+  }
+  for (const Tensor& other : others) {
+    CHECK(cuda.sum_of_squares(other) == 25.0 * static_cast<double>(other.numel()));
+  }
+  for (const NamedTensor& named : trainer.state()) {
+    if (named.tensor->dtype() == DType::f32) made.state.push_back(test::numbers(cuda, *named.tensor));
+  }
+  return made;
+}
+
+const auto kNothing = [](int, Trainer&, Graph&) {};
+
+template <class Before>
+Run check_recorded_is_done(const Description& net, OptimiserKind kind, Before&& before) {
+  const auto recording = test::make_cuda(), plain = test::make_cuda();
+  if (recording == nullptr) return {};
+  const Run a = run_steps(*recording, net, kind, true, before), b = run_steps(*plain, net, kind, false, before);
+  CHECK(a.losses == b.losses);
+  const bool same = a.state == b.state;
+  CHECK(same);
+  return a;
+}
+
+}  // namespace
+
 TEST_CASE("cuda: recorded steps are steps, bit for bit", "[cuda][train]") {
   struct Case {
     Description net;
     OptimiserKind optimiser;
     bool recordable;
   };
-  const auto lipconvnet = [](Attributes settings) {
-    settings.set("width", int64_t{8});
-    return make_architecture("lipconvnet", settings, {3, 32, 32}, 10);
-  };
   const std::vector<Case> cases = {
-      {lipconvnet({}), OptimiserKind::sgd, true},
-      {lipconvnet({{"save", std::string("input")}}), OptimiserKind::adamw, true},
-      {lipconvnet({{"scale", std::string("four_forms")}}), OptimiserKind::sgd, false},
+      {small_lipconvnet({}), OptimiserKind::sgd, true},
+      {small_lipconvnet({{"save", std::string("input")}}), OptimiserKind::adamw, true},
+      {small_lipconvnet({{"scale", std::string("four_forms")}}), OptimiserKind::sgd, false},
       {make_architecture("resnet20", {{"statistics", std::string("batch")}}, {3, 8, 8}, 10), OptimiserKind::adamw,
        true}};
   for (const Case& c : cases) {
     CAPTURE(c.recordable);
-    std::vector<double> losses[2];
-    std::vector<std::vector<double>> numbers[2];
-    for (int side = 0; side < 2; ++side) {
-      const auto cuda = test::make_cuda();
-      if (cuda == nullptr) return;
-      Graph graph(c.net, *cuda, RandomKey(2));
-      Trainer trainer(graph, {.optimiser = {.kind = c.optimiser, .rate = 0.01}, .steps = 12});
-      std::vector<Tensor> others;  // that no step may write to
-      TapeProfile profile;
-      if (side == 1) trainer.set_profile(&profile);  // no step is recorded then
-      for (int step = 0; step < 12; ++step) {
-        const int64_t images = step < 8 ? 2 : 3;
-        const Tensor x = test::make_input(*cuda, {{images, 3, c.net.input[1], c.net.input[2]}, Layout::channels_last},
-                                          static_cast<uint64_t>(step));
-        std::vector<int32_t> labels;
-        for (int64_t i = 0; i < images; ++i) labels.push_back(static_cast<int32_t>((step + i) % 10));
-        losses[side].push_back(trainer.step(cuda->download(x), Tensor::of<int32_t>({images}, labels)).loss);
-        CHECK(trainer.recorded() == (side == 0 && c.recordable && step % 8 >= 2));
-        if (step == 4) {
-          for (int64_t size = 1; size < 3'000'000; size *= 3) {
-            others.push_back(cuda->empty({size}));
-            cuda->fill(5, others.back());
-          }
-        }
-        if (step % 3 == 2) {  // evaluations in between take and leave memory
-          Tape tape(*cuda, {});
-          losses[side].push_back(test::numbers(*cuda, graph.forward(tape, tape.input(x)).value)[0]);
-        }
-      }
-      for (const Tensor& other : others)
-        CHECK(cuda->sum_of_squares(other) == 25.0 * static_cast<double>(other.numel()));
-      for (const NamedTensor& named : trainer.state()) {
-        if (named.tensor->dtype() == DType::f32) numbers[side].push_back(test::numbers(*cuda, *named.tensor));
-      }
+    const Run run = check_recorded_is_done(c.net, c.optimiser, kNothing);
+    for (size_t step = 0; step < run.recorded.size(); ++step) {
+      CHECK(run.recorded[step] == (c.recordable && step % 8 >= 2));  // another shape begins anew
     }
-    CHECK(losses[0] == losses[1]);
-    const bool same = numbers[0] == numbers[1];
-    CHECK(same);
   }
+}
+
+TEST_CASE("cuda: a recording goes where what is trained changes, or its results are read elsewhere", "[cuda][train]") {
+  const Description net = small_lipconvnet({});
+  const auto train_only = [](Graph& graph, std::string_view end) {
+    for (const NamedParameter& named : parameters_of(graph)) named.parameter->trainable = named.name.ends_with(end);
+  };
+  const Run thawed = check_recorded_is_done(net, OptimiserKind::sgd, [&](int step, Trainer&, Graph& graph) {
+    if (step == 0 || step == 6) train_only(graph, step == 0 ? "bias" : "");
+  });
+  if (thawed.recorded.empty()) return;
+  CHECK((thawed.recorded[5] && !thawed.recorded[6]));
+  TapeProfile profile;
+  check_recorded_is_done(net, OptimiserKind::sgd, [&](int step, Trainer& trainer, Graph&) {
+    trainer.set_profile(step == 4 ? &profile : nullptr);
+  });
+  // A parameter that is assigned lies elsewhere.
+  check_recorded_is_done(net, OptimiserKind::adamw, [](int step, Trainer&, Graph& graph) {
+    if (step != 5) return;
+    Parameter& parameter = *parameters_of(graph)[0].parameter;
+    Tensor moved = graph.backend().empty_like(parameter.value);
+    graph.backend().scale(0.5, parameter.value, moved);
+    parameter.value = moved;
+    parameter.changed();
+  });
+}
+
+TEST_CASE("cuda: a step that cannot be recorded leaves nothing behind", "[cuda][train]") {
+  const auto cuda = test::make_cuda();
+  if (cuda == nullptr) return;
+  const Tensor x = cuda->upload(Tensor::of<float>({2}, {1, 2}));
+  Tensor y = cuda->empty({2});
+  cuda->fill(0, y);
+  const auto copied = cuda->record([&] { cuda->copy(x, y); }, nullptr);
+  REQUIRE(copied != nullptr);
+  CHECK(test::numbers(*cuda, y) == std::vector<double>{0, 0});
+  copied->replay();
+  CHECK(test::numbers(*cuda, y) == std::vector<double>{1, 2});
+  CHECK(cuda->record([&] { cuda->download(x); }, nullptr) == nullptr);
+  CHECK(cuda->record([&] { throw Error("full"); }, nullptr) == nullptr);
+  CHECK_THROWS_AS(cuda->record([&] { throw std::runtime_error("other"); }, nullptr), std::runtime_error);
+  cuda->fill(3, y);  // at once again
+  CHECK(test::numbers(*cuda, y) == std::vector<double>{3, 3});
 }
 
 TEST_CASE("cuda: what only the device can see is an error at the next transfer", "[cuda]") {

@@ -10,7 +10,7 @@ namespace gsnet::cpu {
 
 /// Terms of one task whose products are added to a gradient.
 struct GradientTerms {
-  std::span<const float*const> a, columns;  ///< a term each; with tiles one term at a time
+  std::span<const float*const> a, columns;  ///< a term each; one where products wait
   float* gradient;                          ///< of the group, gradient_floats()
   bool first, last;                         ///< of the terms that the team adds to this gradient
 };

@@ -237,6 +237,7 @@ bool ConvPlans::run(Kind kind, const Convolution& c, const float* x, const float
   }
   found->second.last_use = ++uses_;
   if (found->second.plan == nullptr) return false;
+  if (used_ != nullptr) used_->push_back(found->second.plan);
   const Plan& plan = *found->second.plan;
   const Tensor workspace = Tensor::empty({plan.workspace}, DType::u8, Layout::row_major, memory);
   Descriptor operands(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "backend/cuda/runtime.h"
 
@@ -27,11 +28,14 @@ class ConvPlans {
   bool run(Kind kind, const Convolution& c, const float* x, const float* w, const float* y,
            const std::shared_ptr<Allocator>& memory);
 
+  /// Plans used from now on are put there too, so that whoever launches them again can hold them; null: no more.
+  void keep_used(std::vector<std::shared_ptr<const void>>* used) { used_ = used; }
+
  private:
   struct Plan;
   using Key = std::array<int64_t, 23>;
   struct Entry {
-    std::unique_ptr<Plan> plan;  ///< null: no engine
+    std::shared_ptr<const Plan> plan;  ///< null: no engine
     int64_t last_use;
   };
   static constexpr size_t kMostEntries = 256;
@@ -43,6 +47,7 @@ class ConvPlans {
   std::unique_ptr<Handle> handle_;
   std::map<Key, Entry> entries_;
   int64_t uses_ = 0;
+  std::vector<std::shared_ptr<const void>>* used_ = nullptr;
 };
 
 /// "cuDNN 9.12.0"

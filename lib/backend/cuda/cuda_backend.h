@@ -31,7 +31,9 @@ class CudaBackend final : public Backend {
   Tensor upload(const Tensor& host) override;
   Tensor download(const Tensor& x) override;
   void assign(const Tensor& host, Tensor& y) override;
-  std::unique_ptr<Recording> record(const std::function<void()>& work) override { return runtime_->record(work); }
+  std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before) override {
+    return runtime_->record(work, before);
+  }
 
   void conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
               Tensor& y) override;

@@ -75,18 +75,22 @@ class CudaRuntime final : public Runtime {
   }
   void stage(void* to, const void* from, size_t bytes) override {
     needs_host();
-    staging_.send(to, from, bytes, stream_.get());
+    staging_.send(to, from, bytes, stream_.get(), memory_);
   }
 
-  std::unique_ptr<Recording> record(const std::function<void()>& work) override {
-    const auto outside = std::exchange(memory_, make_pool(memory_));
+  std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before) override {
+    const auto* graph = dynamic_cast<const GraphRecording*>(before);
+    auto needs = std::make_shared<GraphNeeds>(GraphNeeds{graph != nullptr ? graph->memory() : make_pool(memory_)});
+    const auto outside = std::exchange(memory_, needs->memory);
     noting_ = true;
+    plans_->keep_used(&needs->plans);
     const auto end = [&] {
       noting_ = false;
-      return std::exchange(memory_, outside);
+      memory_ = outside;
+      plans_->keep_used(nullptr);
     };
     try {
-      auto made = record_graph(stream_.get(), memory_, work);
+      auto made = record_graph(stream_.get(), needs, work);
       end();
       return made;
     } catch (...) {
@@ -98,8 +102,9 @@ class CudaRuntime final : public Runtime {
   // The library counts columns first: a row-major y = op(a) op(b) is y' = op(b)' op(a)' to it.
   void multiply(const Product& p, const float* a, const float* b, float* y) override {
     constexpr float kOne = 1, kZero = 0;
-    const cublasComputeType_t compute =
-        p.precision == Precision::f32 ? CUBLAS_COMPUTE_32F_PEDANTIC : CUBLAS_COMPUTE_32F_FAST_TF32;
+    const bool tf32 = p.precision != Precision::f32;
+    const cublasComputeType_t compute = tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F_PEDANTIC;
+    if (tf32) check(cublasSetMathMode(blas_.get(), CUBLAS_TF32_TENSOR_OP_MATH), "cuBLAS");
     check(cublasGemmStridedBatchedEx(blas_.get(), p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
                                      p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, static_cast<int>(p.columns),
                                      static_cast<int>(p.rows), static_cast<int>(p.inner), &kOne, b, CUDA_R_32F,
@@ -107,6 +112,7 @@ class CudaRuntime final : public Runtime {
                                      p.stride_a, &kZero, y, CUDA_R_32F, static_cast<int>(p.step_y), p.stride_y,
                                      static_cast<int>(p.batch), compute, CUBLAS_GEMM_DEFAULT),
           "a matrix product");
+    if (tf32) check(cublasSetMathMode(blas_.get(), CUBLAS_PEDANTIC_MATH), "cuBLAS");
   }
 
   void solve(int64_t batch, int64_t m, bool transpose, float* a, float* b) override {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <mutex>
 
 #include "backend/cuda/status.h"
 #include "core/caching_allocator.h"
@@ -11,6 +13,7 @@
 namespace gsnet::cuda {
 
 void check(cudaError_t status, std::string_view what) {
+  if (status != cudaSuccess) cudaGetLastError();  // told here, not again at the next launch
   GSNET_CHECK(status == cudaSuccess, fmt::format("[cuda] {}: {}", what, cudaGetErrorString(status)));
 }
 
@@ -23,6 +26,12 @@ void check_launch() { check(cudaGetLastError(), "a kernel could not be launched"
 void allow_shared(const void* kernel, int bytes) {
   constexpr int kAlwaysThere = 48 << 10;
   if (bytes <= kAlwaysThere) return;
+  static std::mutex mutex;
+  static std::map<const void*, int> allowed;  // a kernel in a graph needs what it was allowed then
+  const std::lock_guard lock(mutex);
+  int& most = allowed[kernel];
+  if (bytes <= most) return;
+  most = bytes;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "shared memory of a kernel");
 }
 

@@ -29,9 +29,6 @@ struct GraphEnd {
 struct PinnedEnd {
   void operator()(void* memory) const noexcept { cudaFreeHost(memory); }
 };
-struct DeviceEnd {
-  void operator()(void* memory) const noexcept { cudaFree(memory); }
-};
 struct BlasEnd {
   void operator()(cublasHandle_t handle) const noexcept { cublasDestroy(handle); }
 };
@@ -40,7 +37,6 @@ using EventHandle = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, EventEnd
 using GraphHandle = std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, GraphEnd>;
 using GraphExecHandle = std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, GraphEnd>;
 using PinnedMemory = std::unique_ptr<void, PinnedEnd>;
-using DeviceMemory = std::unique_ptr<void, DeviceEnd>;
 using BlasHandle = std::unique_ptr<std::remove_pointer_t<cublasHandle_t>, BlasEnd>;
 
 /// Of the current device: blocks are kept, and given out again in the order of one stream.

@@ -6,37 +6,40 @@
 namespace gsnet::cuda {
 namespace {
 
-class Graph final : public Recording {
+class Graph final : public GraphRecording {
  public:
-  Graph(cudaStream_t stream, std::shared_ptr<Allocator> memory, GraphHandle graph)
-      : memory_(std::move(memory)), stream_(stream), graph_(std::move(graph)) {
-    cudaGraphExec_t made = nullptr;
-    check(cudaGraphInstantiate(&made, graph_.get(), 0), "a graph");
-    made_.reset(made);
-  }
+  Graph(cudaStream_t stream, std::shared_ptr<GraphNeeds> needs, GraphHandle graph, GraphExecHandle made)
+      : needs_(std::move(needs)), stream_(stream), graph_(std::move(graph)), made_(std::move(made)) {}
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
   ~Graph() override { cudaStreamSynchronize(stream_); }  // its memory goes
 
   void replay() override { check(cudaGraphLaunch(made_.get(), stream_), "a graph"); }
+  const std::shared_ptr<Allocator>& memory() const override { return needs_->memory; }
 
  private:
-  std::shared_ptr<Allocator> memory_;
+  std::shared_ptr<GraphNeeds> needs_;
   cudaStream_t stream_;
   GraphHandle graph_;
   GraphExecHandle made_;
 };
 
+/// That the driver refuses is no fault here: the caller does without.
+bool is_done(cudaError_t status) {
+  if (status != cudaSuccess) cudaGetLastError();
+  return status == cudaSuccess;
+}
+
 }  // namespace
 
-std::unique_ptr<Recording> record_graph(cudaStream_t stream, std::shared_ptr<Allocator> memory,
+std::unique_ptr<Recording> record_graph(cudaStream_t stream, std::shared_ptr<GraphNeeds> needs,
                                         const std::function<void()>& work) {
   // Relaxed: memory may be obtained meanwhile.
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "a capture");
+  if (!is_done(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed))) return nullptr;
   bool whole = true;
   const auto end = [&] {
     cudaGraph_t graph = nullptr;
-    whole = cudaStreamEndCapture(stream, &graph) == cudaSuccess && whole;
+    whole = is_done(cudaStreamEndCapture(stream, &graph)) && whole;
     return GraphHandle(graph);
   };
   try {
@@ -50,11 +53,9 @@ std::unique_ptr<Recording> record_graph(cudaStream_t stream, std::shared_ptr<All
     throw;
   }
   GraphHandle graph = end();
-  if (!whole || !graph) {
-    cudaGetLastError();  // told by returning null
-    return nullptr;
-  }
-  return std::make_unique<Graph>(stream, std::move(memory), std::move(graph));
+  cudaGraphExec_t made = nullptr;
+  if (!whole || !graph || !is_done(cudaGraphInstantiate(&made, graph.get(), 0))) return nullptr;
+  return std::make_unique<Graph>(stream, std::move(needs), std::move(graph), GraphExecHandle(made));
 }
 
 }  // namespace gsnet::cuda

@@ -3,16 +3,27 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "backend/backend.h"
 #include "backend/cuda/handles.h"
 
 namespace gsnet::cuda {
 
-/// Captures what `work` launches on `stream`. Null where it threw NeedsHost or an Error, or did what cannot be
-/// captured: done without a recording it works, or says why not. `memory` is what the work allocates from: the graph
-/// keeps it.
-std::unique_ptr<Recording> record_graph(cudaStream_t stream, std::shared_ptr<Allocator> memory,
+/// What a graph's kernels live on besides tensors from before.
+struct GraphNeeds {
+  std::shared_ptr<Allocator> memory;                    ///< that the work allocates from
+  std::vector<std::shared_ptr<const void>> plans = {};  ///< of a library
+};
+
+class GraphRecording : public Recording {
+ public:
+  virtual const std::shared_ptr<Allocator>& memory() const = 0;
+};
+
+/// Captures what `work` launches on `stream`. Null where it threw NeedsHost or an Error, or the driver cannot make a
+/// graph of it: done without a recording it works, or says why not. What it needs may grow while it runs.
+std::unique_ptr<Recording> record_graph(cudaStream_t stream, std::shared_ptr<GraphNeeds> needs,
                                         const std::function<void()>& work);
 
 }  // namespace gsnet::cuda

@@ -62,7 +62,7 @@ class Runtime {
   /// so that bytes travel while earlier work runs.
   virtual void stage(void* to, const void* from, size_t bytes) = 0;
   /// Backend::record.
-  virtual std::unique_ptr<Recording> record(const std::function<void()>& work) = 0;
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before) = 0;
 
   virtual void multiply(const Product& product, const float* a, const float* b, float* y) = 0;
   /// For each of `batch` matrices: a = L U in place, with pivots; b <- X with op(A) X = B, A and B (m, m) in

@@ -11,7 +11,8 @@ namespace gsnet::cuda {
 /// What a machine rounds the factors of a series' products to.
 Precision precision_of(SeriesProducts products);
 
-/// Whether the maps of x under kernels k fit. tf32 and bf16 need groups of a multiple of 16 channels; others are f32.
+/// Whether the maps of x under kernels k fit. tf32 and bf16 need groups of a multiple of 16 channels; others are fused
+/// in f32.
 bool fused_series_fits(const Runtime& runtime, const Shape& x, const Shape& k, const SeriesSpec& spec);
 
 /// u <- x + (c_i / c_{i-1}) J u, from u_K = x on, y = c_0 u_0; u_K … u_1, one after another, in `kept`, or none.

@@ -13,40 +13,42 @@ EventHandle make_event() {
 
 }  // namespace
 
-/// The bytes before have left the slot.
-void Staging::make_room(Slot& slot, size_t bytes) {
+/// The bytes before have left the slot's host memory. What the allocator gives may still be in use by the work that is
+/// under way: bytes arrive there after it.
+void Staging::make_room(Slot& slot, size_t bytes, cudaStream_t stream, const std::shared_ptr<Allocator>& memory) {
   if (!slot.sent) {
     slot.sent = make_event();
     slot.taken = make_event();
   }
   check(cudaEventSynchronize(slot.sent.get()), "waiting for bytes on their way");
   if (slot.size >= bytes) return;
-  check(cudaEventSynchronize(slot.taken.get()), "waiting for bytes on their way");
   slot.size = 0;
-  void* memory = nullptr;
-  check(cudaMallocHost(&memory, bytes), "host memory that the device reads");
-  slot.host.reset(memory);
-  check(cudaMalloc(&memory, bytes), "memory for bytes on their way");
-  slot.device.reset(memory);
+  slot.device = {};
+  slot.device = Tensor::empty({static_cast<int64_t>(bytes)}, DType::u8, Layout::row_major, memory);
+  check(cudaEventRecord(slot.taken.get(), stream), "bytes on their way");
+  void* pinned = nullptr;
+  check(cudaMallocHost(&pinned, bytes), "host memory that the device reads");
+  slot.host.reset(pinned);
   slot.size = bytes;
 }
 
-void Staging::send(void* to, const void* from, size_t bytes, cudaStream_t stream) {
+void Staging::send(void* to, const void* from, size_t bytes, cudaStream_t stream,
+                   const std::shared_ptr<Allocator>& memory) {
   if (bytes == 0) return;
   if (!stream_) {
     cudaStream_t own = nullptr;
     check(cudaStreamCreateWithFlags(&own, cudaStreamNonBlocking), "a stream");
     stream_.reset(own);
   }
-  Slot& slot = slots_[next_++ % slots_.size()];
-  make_room(slot, bytes);
+  Slot& slot = bytes > kSmall ? large_[next_large_++ % large_.size()] : small_[next_small_++ % small_.size()];
+  make_room(slot, bytes, stream, memory);
   std::memcpy(slot.host.get(), from, bytes);
   check(cudaStreamWaitEvent(stream_.get(), slot.taken.get()), "bytes on their way");
-  check(cudaMemcpyAsync(slot.device.get(), slot.host.get(), bytes, cudaMemcpyHostToDevice, stream_.get()),
+  check(cudaMemcpyAsync(slot.device.raw(), slot.host.get(), bytes, cudaMemcpyHostToDevice, stream_.get()),
         "copying to the device");
   check(cudaEventRecord(slot.sent.get(), stream_.get()), "bytes on their way");
   check(cudaStreamWaitEvent(stream, slot.sent.get()), "bytes on their way");
-  check(cudaMemcpyAsync(to, slot.device.get(), bytes, cudaMemcpyDeviceToDevice, stream), "copying");
+  check(cudaMemcpyAsync(to, slot.device.raw(), bytes, cudaMemcpyDeviceToDevice, stream), "copying");
   check(cudaEventRecord(slot.taken.get(), stream), "bytes on their way");
 }
 

@@ -11,6 +11,7 @@
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/loops.h"
 #include "core/caching_allocator.h"
+#include "core/error.h"
 
 namespace gsnet::test {
 namespace {
@@ -53,17 +54,27 @@ class EmulatedRuntime final : public cuda::Runtime {
     if (launches_.noting()) throw cuda::NeedsHost();
   }
 
-  std::unique_ptr<Recording> record(const std::function<void()>& work) override {
+  std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before) override {
     auto made = std::make_unique<Noted>();
-    const auto outside = std::exchange(memory_, made->memory = make_pool(memory_));
+    const auto* noted = dynamic_cast<const Noted*>(before);
+    made->memory = noted != nullptr ? noted->memory : make_pool(memory_);
+    const auto outside = std::exchange(memory_, made->memory);
     launches_.note(&made->launches);
+    const auto end = [&] {
+      launches_.note(nullptr);
+      memory_ = outside;
+    };
     try {
       work();
     } catch (const cuda::NeedsHost&) {
       made = nullptr;
+    } catch (const Error&) {
+      made = nullptr;
+    } catch (...) {
+      end();
+      throw;
     }
-    launches_.note(nullptr);
-    memory_ = outside;
+    end();
     return made;
   }
 
