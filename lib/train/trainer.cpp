@@ -45,7 +45,6 @@ void Trainer::backward() {
   tape_->backward(value_.loss,
                   early ? [this](Parameter& parameter) { optimiser_.update(parameter); } : Tape::OnGradient());
   optimiser_.finish();
-  tape_.reset();
 }
 
 Trainer::Places Trainer::places() {
@@ -89,8 +88,25 @@ StepResult Trainer::result_of(const Objective::Value& value, const Tensor& label
   return {loss.data<double>()[0], labels.shape()[0], count_correct(backend.download(value.scores), labels)};
 }
 
+/// Whatever ends a step, nothing of it stays but what a recording reads.
+class Trainer::Ending {
+ public:
+  explicit Ending(Trainer& trainer) : trainer_(trainer) {}
+  Ending(const Ending&) = delete;
+  Ending& operator=(const Ending&) = delete;
+  ~Ending() {
+    trainer_.tape_.reset();
+    trainer_.value_ = {};
+    if (!trainer_.records_) trainer_.images_ = {};
+  }
+
+ private:
+  Trainer& trainer_;
+};
+
 StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
   constexpr int kWarmSteps = 2;  // in which libraries make their plans
+  const Ending ending(*this);
   Backend& backend = graph_.backend();
   GSNET_CHECK(labels.dtype() == DType::i32 && labels.shape() == Shape{images.shape()[0]},
               fmt::format("step {}: {} labels for pictures {}", optimiser_.steps() + 1, to_string(labels.shape()),
@@ -110,7 +126,7 @@ StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
   }
   const StepResult result = replays ? result_of(recorded_.value, labels) : result_of(value_, value_.labels);
   if (!std::isfinite(result.loss)) {
-    tape_.reset();
+    tape_.reset();  // its memory is needed
     explain(images_, result.loss);
   }
   optimiser_.begin(schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps));
@@ -120,8 +136,6 @@ StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
     return result;
   }
   backward();
-  value_ = {};
-  if (!records_) images_ = {};
   return result;
 }
 

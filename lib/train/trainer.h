@@ -66,6 +66,7 @@ class Trainer {
  private:
   /// What a recording assumes besides shapes: where tensors are, and which parameters are trained.
   using Places = std::vector<std::pair<const void*, bool>>;
+  class Ending;
   struct Recorded {
     std::unique_ptr<Recording> forward, backward;
     Objective::Value value;
