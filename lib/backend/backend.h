@@ -85,9 +85,9 @@ class Backend : public ConvKernels,
   virtual Tensor upload(const Tensor& host) = 0;
   /// A host copy, dtype kept.
   virtual Tensor download(const Tensor& x) = 0;
-  /// y becomes the upload of a host tensor: in the memory that it has where the machine records, which a recording
-  /// reads again, else in memory of its own.
-  virtual void assign(const Tensor& host, Tensor& y) { y = upload(host); }
+  /// y becomes the upload of a host tensor, in the memory that it has if it is one alike: a recording reads it there
+  /// again.
+  virtual void assign(const Tensor& host, Tensor& y) = 0;
 
   /// Notes what `work` asks this machine to do, and the machine does none of it. Null where it does not record, or
   /// `work` asked for what needs the host (a transfer, to wait) or could not be noted; it may have run up to there.

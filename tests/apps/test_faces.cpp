@@ -221,7 +221,8 @@ TEST_CASE("a head's file brings back the head", "[apps][faces][head]") {
   const auto loss = [&](FaceHead& of) {
     Tape tape(*backend, {.training = true});
     const Tensor x = test::make_input(*backend, {{2, 4}}, 1);
-    return test::numbers(*backend, of.evaluate(tape, tape.input(x), {*backend, Tensor::of<int32_t>({2}, {0, 2})}).loss.value)[0];
+    return test::numbers(*backend,
+                         of.evaluate(tape, tape.input(x), {*backend, Tensor::of<int32_t>({2}, {0, 2})}).loss.value)[0];
   };
   loss(head);
   const fs::path path = scratch / "head.safetensors";

@@ -283,7 +283,8 @@ TEST_CASE("a head refuses what cannot be", "[faces][head]") {
   Tape tape(*backend, {});
   const Var x = tape.input(random_embeddings(*backend, 2, 4, 1));
   CHECK_THROWS_WITH(head.evaluate(tape, x, {*backend, Tensor::of<int32_t>({2}, {0, 8})}), Catch::Contains("label 8"));
-  CHECK_THROWS_WITH(head.evaluate(tape, x, {*backend, Tensor::of<int32_t>({3}, {0, 1, 2})}), Catch::Contains("embeddings"));
+  CHECK_THROWS_WITH(head.evaluate(tape, x, {*backend, Tensor::of<int32_t>({3}, {0, 1, 2})}),
+                    Catch::Contains("embeddings"));
 }
 
 }  // namespace gsnet

@@ -77,7 +77,8 @@ TEST_CASE("a teacher refuses targets and labels that cannot be", "[faces][teache
   CHECK_THROWS_WITH(head.evaluate(tape, x, {*backend, Tensor::of<int32_t>({1}, {3})}), Catch::Contains("label 3"));
   CHECK_THROWS_WITH(head.evaluate(tape, x, {*backend, Tensor::of<int32_t>({1}, {-1})}), Catch::Contains("label -1"));
   const Var wide = tape.input(test::make_input(*backend, {{1, 3}}, 1));
-  CHECK_THROWS_WITH(head.evaluate(tape, wide, {*backend, Tensor::of<int32_t>({1}, {0})}), Catch::Contains("embeddings (N, 2)"));
+  CHECK_THROWS_WITH(head.evaluate(tape, wide, {*backend, Tensor::of<int32_t>({1}, {0})}),
+                    Catch::Contains("embeddings (N, 2)"));
 }
 
 }  // namespace gsnet

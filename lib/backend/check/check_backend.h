@@ -27,6 +27,7 @@ class CheckBackend final : public Backend {
   void synchronise() override { first_->synchronise(); }
   Tensor upload(const Tensor& host) override { return first_->upload(host); }
   Tensor download(const Tensor& x) override { return first_->download(x); }
+  void assign(const Tensor& host, Tensor& y) override { first_->assign(host, y); }
 
   void conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
               Tensor& y) override;

@@ -25,6 +25,7 @@ class HostMemory : public Backend {
   void synchronise() override {}
   Tensor upload(const Tensor& host) override;
   Tensor download(const Tensor& x) override;
+  void assign(const Tensor& host, Tensor& y) override;
 
  protected:
   int threads() const { return threads_; }

@@ -13,11 +13,18 @@ HostMemory<T>::HostMemory(int threads)
 
 template <class T>
 Tensor HostMemory<T>::upload(const Tensor& host) {
+  Tensor copy;
+  assign(host, copy);
+  return copy;
+}
+
+template <class T>
+void HostMemory<T>::assign(const Tensor& host, Tensor& y) {
   const bool real = host.dtype() != DType::i32 && host.dtype() != DType::i64 && host.dtype() != DType::u8;
   const Tensor converted = real && host.dtype() != dtype() ? with_dtype(host, dtype()) : host;
-  Tensor copy = Tensor::empty(host.shape(), converted.dtype(), host.layout(), memory_);
-  std::memcpy(copy.raw(), converted.raw(), converted.bytes());
-  return copy;
+  const bool fits = y && y.shape() == host.shape() && y.dtype() == converted.dtype() && y.layout() == host.layout();
+  if (!fits) y = Tensor::empty(host.shape(), converted.dtype(), host.layout(), memory_);
+  std::memcpy(y.raw(), converted.raw(), converted.bytes());
 }
 
 template <class T>
