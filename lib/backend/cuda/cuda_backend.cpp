@@ -1,6 +1,7 @@
 #include "backend/cuda/cuda_backend.h"
 
 #include "backend/cuda/faults.h"
+#include "backend/upload.h"
 #include "core/error.h"
 
 namespace gsnet::cuda {
@@ -36,27 +37,17 @@ void CudaBackend::synchronise() {
   throw_faults();
 }
 
-namespace {
-
-/// As this machine holds it: real numbers in single precision.
-Tensor converted_to_f32(const Tensor& host) {
-  const bool real = host.dtype() != DType::i32 && host.dtype() != DType::i64 && host.dtype() != DType::u8;
-  return real && host.dtype() != DType::f32 ? with_dtype(host, DType::f32) : host;
-}
-
-}  // namespace
-
 void CudaBackend::assign(const Tensor& host, Tensor& y) {
-  const Tensor converted = converted_to_f32(host);
-  const bool fits = y && y.shape() == host.shape() && y.dtype() == converted.dtype() && y.layout() == host.layout();
-  if (!fits) y = Tensor::empty(host.shape(), converted.dtype(), host.layout(), memory());
-  runtime_->stage(y.raw(), converted.raw(), converted.bytes());
+  const Tensor held = as_held(host, dtype());
+  make_alike(held, memory(), y);
+  runtime_->stage(y.raw(), held.raw(), held.bytes());
 }
 
 Tensor CudaBackend::upload(const Tensor& host) {
-  const Tensor converted = converted_to_f32(host);
-  Tensor copied = Tensor::empty(host.shape(), converted.dtype(), host.layout(), memory());
-  runtime_->to_device(copied.raw(), converted.raw(), converted.bytes());
+  const Tensor held = as_held(host, dtype());
+  Tensor copied;
+  make_alike(held, memory(), copied);
+  runtime_->to_device(copied.raw(), held.raw(), held.bytes());
   return copied;
 }
 

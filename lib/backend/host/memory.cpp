@@ -4,6 +4,7 @@
 
 #include "backend/host/host_backend.h"
 #include "backend/host/parallel.h"
+#include "backend/upload.h"
 
 namespace gsnet::host {
 
@@ -20,11 +21,9 @@ Tensor HostMemory<T>::upload(const Tensor& host) {
 
 template <class T>
 void HostMemory<T>::assign(const Tensor& host, Tensor& y) {
-  const bool real = host.dtype() != DType::i32 && host.dtype() != DType::i64 && host.dtype() != DType::u8;
-  const Tensor converted = real && host.dtype() != dtype() ? with_dtype(host, dtype()) : host;
-  const bool fits = y && y.shape() == host.shape() && y.dtype() == converted.dtype() && y.layout() == host.layout();
-  if (!fits) y = Tensor::empty(host.shape(), converted.dtype(), host.layout(), memory_);
-  std::memcpy(y.raw(), converted.raw(), converted.bytes());
+  const Tensor held = as_held(host, dtype());
+  make_alike(held, memory_, y);
+  std::memcpy(y.raw(), held.raw(), held.bytes());
 }
 
 template <class T>
