@@ -88,6 +88,20 @@ static void round_pairs(const float* from, float* to, int64_t rows, int64_t wide
   }
 }
 
+static int64_t pair_weights_before(const SeriesGeometry& g, int64_t run) { return run_begin(g, run) * g.channels; }
+
+static void pack_pairs(const SeriesGeometry& g, int64_t run, const float* from, float* to) {
+  const int64_t size = run_begin(g, run + 1) - run_begin(g, run);
+  const Half* taken = halves(from);
+  Half* out = halves(to);
+  for (int64_t in = 0; in < g.channels; in += 2, taken += 2 * size) {
+    for (int64_t o = 0; o < size; ++o) {
+      *out++ = taken[o];
+      *out++ = taken[size + o];
+    }
+  }
+}
+
 // As conv_pixels.
 template <int kRun, int kVectors, int kPixels>
 static void reduced_pixels(const ConvPixel& at) {
@@ -102,7 +116,7 @@ static void reduced_pixels(const ConvPixel& at) {
   const Half* window = halves(s.u) + (at.row + rows.begin - g.kernel_height / 2) * row_floats +
                        (at.column + columns.begin - g.kernel_width / 2) * pixel_floats;
   int64_t offset = (at.row * g.width + at.column) * pixel_floats + at.first_channel * kLanes;
-  const Vector alpha = fill(s.alpha), beta = fill(s.beta);
+  const Outputs outputs(s);
   for (int64_t repeat = 0; repeat < at.repeats; ++repeat) {
     Vector sum[kRun][kValues] = {};
     for (int64_t row = rows.begin; row < rows.end; ++row) {
@@ -129,10 +143,7 @@ static void reduced_pixels(const ConvPixel& at) {
 #pragma GCC unroll 2
       for (int v = 0; v < kValues; ++v) {
         const int64_t to = offset + v / kVectors * pixel_floats + (o * kVectors + v % kVectors) * kVector;
-        Vector total = sum[o][v] * beta;
-        if (s.x != nullptr) total = multiply_add(alpha, load(s.x + to), total);
-        store(s.out + to, total);
-        if (s.sum != nullptr) store(s.sum + to, load(s.sum_in + to) + total);
+        outputs.put(to, sum[o][v]);
       }
     }
     window += kPixels * pixel_floats;
@@ -238,9 +249,9 @@ static void reduced_gradient(const SeriesGeometry& g, const GradientStep& s) {
   gradient_by({ReducedGradients<1>::of, ReducedGradients<2>::of}, g, s);
 }
 
-/// What spread_windows writes of one lane; the next lane comes beside it.
+/// What spread_windows writes of one n (a lane of columns, a channel of u); the next one comes beside it.
 template <class Form>
-static void spread_column_pairs(const SeriesGeometry& g, const TileStep& s, int64_t wide) {
+static void spread_pairs(const SeriesGeometry& g, const TileStep& s, int64_t wide) {
   constexpr int kProducts = Form::kProducts, kExtent = Form::kInputs;
   const int64_t across = wide / kVector;  // vectors of a lane
   const int64_t pixel_stride = s.width * kVector, row_stride = g.width * pixel_stride;
@@ -291,7 +302,7 @@ static void spread_reduced_outputs(const SeriesGeometry& g, const TileStep& s) {
 
 template <class Form>
 constexpr ReducedTileKernels reduced_tile_kernels() {
-  return {spread_reduced_inputs<Form>, spread_reduced_outputs<Form>, spread_column_pairs<Form>};
+  return {spread_reduced_inputs<Form>, spread_reduced_outputs<Form>, spread_pairs<Form>};
 }
 
 }  // namespace gsnet::cpu::GSNET_ISA

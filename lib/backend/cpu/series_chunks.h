@@ -30,6 +30,15 @@ inline TileStep tile_step(const SeriesPlan& plan, const Member& member, Chunk ch
   return s;
 }
 
+/// SeriesPlan::spread_pairs of the member's part of whole tiles.
+inline void spread_whole_tiles(const SeriesPlan& plan, const Member& member, Chunk chunk, TileStep tiles,
+                               int64_t wide) {
+  const Share part = member.share(chunk.count);
+  tiles.begin = part.begin * tiles.width;
+  tiles.end = part.end * tiles.width;
+  plan.spread_pairs(plan.geometry, tiles, wide);
+}
+
 /// Calls body(frequency, begin, end) for the member's part of `items` at every frequency.
 template <class Body>
 void each_frequency(const SeriesPlan& plan, const Member& member, int64_t items, Body&& body) {

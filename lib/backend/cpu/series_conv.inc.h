@@ -27,6 +27,21 @@ struct ConvPixel {
   int64_t repeats;        ///< so often, a pixel or two further right each time, with the same taps inside
 };
 
+/// Puts vectors of J u where a step wants them.
+struct Outputs {
+  const ConvStep& step;
+  const Vector alpha, beta;
+
+  explicit Outputs(const ConvStep& s) : step(s), alpha(fill(s.alpha)), beta(fill(s.beta)) {}
+
+  void put(int64_t to, Vector product) const {
+    Vector total = product * beta;
+    if (step.x != nullptr) total = multiply_add(alpha, load(step.x + to), total);
+    store(step.out + to, total);
+    if (step.sum != nullptr) store(step.sum + to, load(step.sum_in + to) + total);
+  }
+};
+
 constexpr int64_t kNearFloats = 8 * 1024;  // in the first-level cache
 
 /// Weights stream through the caches: they are asked for this many floats before they are used.
@@ -49,7 +64,7 @@ static void conv_pixels(const ConvPixel& at) {
   const float* window = s.u + (at.row + rows.begin - g.kernel_height / 2) * row_floats +
                         (at.column + columns.begin - g.kernel_width / 2) * pixel_floats;
   int64_t offset = (at.row * g.width + at.column) * pixel_floats + at.first_channel * kLanes;
-  const Vector alpha = fill(s.alpha), beta = fill(s.beta);
+  const Outputs outputs(s);
 
   for (int64_t repeat = 0; repeat < at.repeats; ++repeat) {
     Vector sum[kSplit][kRun][kValues] = {};
@@ -97,10 +112,7 @@ static void conv_pixels(const ConvPixel& at) {
         Vector total = sum[0][o][v];
 #pragma GCC unroll 16
         for (int k = 1; k < kSplit; ++k) total += sum[k][o][v];
-        total *= beta;
-        if (s.x != nullptr) total = multiply_add(alpha, load(s.x + to), total);
-        store(s.out + to, total);
-        if (s.sum != nullptr) store(s.sum + to, load(s.sum_in + to) + total);
+        outputs.put(to, total);
       }
     }
     window += kPixels * pixel_floats;

@@ -28,11 +28,8 @@ void spread_term(const SeriesPlan& plan, const Member& member, Chunk chunk, int6
     tiles.frequency_stride = plan.column_frequency_floats();
     tiles.from = columns + in * pixels_of(g) * lanes;
     tiles.to = array_at(plan, slot, in * chunk.count * lanes);
-    if (plan.spread_column_pairs != nullptr) {  // pairs of lanes: whole tiles
-      const Share part = member.share(chunk.count);
-      tiles.begin = part.begin * tiles.width;
-      tiles.end = part.end * tiles.width;
-      plan.spread_column_pairs(g, tiles, wide);
+    if (plan.spread_pairs != nullptr) {
+      spread_whole_tiles(plan, member, chunk, tiles, wide);
     } else {
       plan.spread(g, tiles);
     }

@@ -141,20 +141,28 @@ struct TileKernels {
 
 /// The same with operands of bf16, sums in float. Arrays of bf16 lie in the memory of floats and are laid out as these,
 /// but for pairs of what is summed over, which lie beside each other:
-///   weights  [run][tap][in / 2][channel of the run][2]
 ///   columns  [column block][pixel or tile][lane / 2][in of the block][2]
+///   u and its frequencies, where they are `paired`: [pixel or tile][in / 2][lane][2]
 /// u, weights, columns and frequencies are bf16, and a of a gradient; channels are even.
 struct ReducedTileKernels {
   void (*spread)(const SeriesGeometry&, const TileStep&);
   void (*spread_outputs)(const SeriesGeometry&, const TileStep&);
-  /// Of columns, from float.
-  void (*spread_columns)(const SeriesGeometry&, const TileStep&, int64_t wide);
+  /// Of whole tiles, from [pixel][n][wide], pairs of n: of columns, and of u.
+  void (*spread_pairs)(const SeriesGeometry&, const TileStep&, int64_t wide);
 };
 
 struct ReducedKernels {
+  const char* name;
+  int64_t largest_run;  ///< of output channels
+  bool paired;          ///< see above; products are fast with two vectors of images only
   void (*round)(const float* from, float* to, int64_t count);
   /// Pairs of rows of `wide`: [rows / 2][wide][2] from [rows][wide].
   void (*round_pairs)(const float* from, float* to, int64_t rows, int64_t wide);
+  /// Where the weights of one tap or frequency of a run begin, in halves; of run number `runs`, where they end. No more
+  /// than twice as many as there are weights.
+  int64_t (*weights_before)(const SeriesGeometry&, int64_t run);
+  /// One tap or frequency of a run, from halves [in][channel of the run].
+  void (*pack)(const SeriesGeometry&, int64_t run, const float* from, float* to);
   void (*conv)(const SeriesGeometry&, const ConvStep&);
   void (*products)(const SeriesGeometry&, const ConvStep&);
   void (*gradient)(const SeriesGeometry&, const GradientStep&);
@@ -196,6 +204,7 @@ const SeriesKernels& series_kernels_avx2();
 const SeriesKernels& series_kernels_avx512();
 
 const ReducedKernels& reduced_kernels();
+const ReducedKernels& reduced_kernels_amx();
 
 /// The best that the processor has.
 const SeriesKernels& series_kernels();

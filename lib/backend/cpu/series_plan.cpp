@@ -35,20 +35,20 @@ constexpr int64_t kLargeBlockFloats = 32 * 1024;
 constexpr int64_t kFewestChannels = 9;      // for which transforms of tiles are worth it
 constexpr int64_t kFewestSmallPixels = 64;  // for which sums over lanes at the end are few beside the others
 
-SeriesGeometry geometry_of(const SeriesKernels& kernels, const Shape& x, const Shape& k) {
+SeriesGeometry geometry_of(int64_t vector, int64_t largest_run, const Shape& x, const Shape& k) {
   SeriesGeometry g = {};
   g.height = x[2];
   g.width = x[3];
   g.kernel_height = std::min(k[2], 2 * x[2] - 1);
   g.kernel_width = std::min(k[3], 2 * x[3] - 1);
   g.channels = k[1];
-  g.runs = ceil_div(g.channels, kernels.largest_run);
+  g.runs = ceil_div(g.channels, largest_run);
   g.run_channels = g.channels / g.runs;
   g.longer_runs = g.channels % g.runs;
   const int64_t most = std::max<int64_t>(1, kWeightFloats * g.runs / (g.channels * g.channels * taps_of(g)));
   g.runs_at_once = ceil_div(g.runs, ceil_div(g.runs, most));
   g.rows_at_once = std::max<int64_t>(1, 32 / g.width);
-  g.columns = ceil_div(g.channels, kernels.vector) * kernels.vector;
+  g.columns = ceil_div(g.channels, vector) * vector;
   return g;
 }
 
@@ -69,7 +69,7 @@ void choose_tiles(const SeriesKernels& kernels, SeriesPlan& plan) {
     const ReducedTileKernels& reduced = two ? plan.reduced->whole_of_2 : plan.reduced->tiles_of_4;
     plan.spread = reduced.spread;
     plan.spread_outputs = reduced.spread_outputs;
-    plan.spread_column_pairs = reduced.spread_columns;
+    plan.spread_pairs = reduced.spread_pairs;
   }
   plan.tiles_high = high;
   plan.tiles_wide = wide;
@@ -83,7 +83,8 @@ void choose_blocks(SeriesPlan& plan) {
   const SeriesGeometry& g = plan.geometry;
   const int64_t vector = plan.kernels->vector, block = 2 * vector * pixels_of(g) * g.channels;
   const bool one_tile = plan.tiles != nullptr && plan.tiles_high * plan.tiles_wide == 1;
-  plan.vectors = !one_tile && block >= kLargeBlockFloats && plan.weight_floats() <= 10 * block ? 1 : 2;
+  const bool large = block >= kLargeBlockFloats && plan.weight_floats() <= 10 * block;
+  plan.vectors = large && !one_tile && !plan.paired() ? 1 : 2;
   const int64_t lanes = plan.vectors * vector;
   plan.blocks = ceil_div(plan.images, lanes);
   plan.last_vectors = ceil_div(plan.images - (plan.blocks - 1) * lanes, vector);
@@ -102,13 +103,14 @@ SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape
                        int threads) {
   SeriesPlan plan = {};
   plan.kernels = &kernels;
-  plan.geometry = geometry_of(kernels, x, k);
+  if (spec.products == SeriesProducts::bf16 && k[1] % 2 == 0) plan.reduced = kernels.reduced;
+  plan.geometry =
+      geometry_of(kernels.vector, plan.reduced != nullptr ? plan.reduced->largest_run : kernels.largest_run, x, k);
   plan.images = x[0];
   plan.groups = spec.groups;
   plan.channels = x[1];
   plan.kernel_height = k[2];
   plan.kernel_width = k[3];
-  if (spec.products == SeriesProducts::bf16 && plan.geometry.channels % 2 == 0) plan.reduced = kernels.reduced;
   if (spec.products != SeriesProducts::direct) choose_tiles(kernels, plan);
   const SeriesGeometry& g = plan.geometry;
   plan.small_gradient = plan.tiles == nullptr && 2 * g.channels <= kernels.vector && taps_of(g) <= kMostSmallTaps &&
@@ -216,37 +218,32 @@ void pack_run(const SeriesPlan& plan, const float* k, int64_t first, int64_t siz
   }
 }
 
-/// Pairs of input channels beside each other: [in / 2][channel][2] from [in][channel].
-void pack_pairs(const SeriesPlan& plan, const float* from, int64_t inputs, int64_t size, float* to) {
-  std::vector<float> rounded(static_cast<size_t>(inputs * size + plan.kernels->vector));
-  plan.reduced->round(from, rounded.data(), inputs * size);
-  const auto* half = reinterpret_cast<const uint16_t*>(rounded.data());
-  auto* pair = reinterpret_cast<uint16_t*>(to);
-  for (int64_t i = 0; i < inputs; i += 2, half += 2 * size) {
-    for (int64_t o = 0; o < size; ++o) {
-      *pair++ = half[o];
-      *pair++ = half[size + o];
-    }
-  }
+/// One tap or frequency of a run, rounded and packed; `from` has floats to spare for a whole vector.
+void pack_reduced(const SeriesPlan& plan, int64_t run, const float* from, int64_t count, float* to) {
+  std::vector<float> rounded(static_cast<size_t>(count + plan.kernels->vector));
+  plan.reduced->round(from, rounded.data(), count);
+  plan.reduced->pack(plan.geometry, run, rounded.data(), to);
 }
 
-/// The same run's weights for products of bf16.
-void pack_reduced_run(const SeriesPlan& plan, const float* group, int64_t first, int64_t size, float* to) {
+/// The same run's weights for products of bf16, in `to`, all of the group.
+void pack_reduced_run(const SeriesPlan& plan, const float* group, int64_t run, float* to) {
   const SeriesGeometry& g = plan.geometry;
-  const int64_t count = g.channels * size, square = g.channels * g.channels, spare = plan.kernels->vector;
+  const int64_t first = run_begin(g, run), size = run_begin(g, run + 1) - first, spare = plan.kernels->vector;
+  const int64_t count = g.channels * size, before = plan.weights_before(run);
   std::vector<float> taps(static_cast<size_t>(count * taps_of(g) + spare));
   pack_run(plan, group, first, size, taps.data());
   if (plan.tiles == nullptr) {
+    const int64_t own = plan.weights_before(run + 1) - before;
     for (int64_t tap = 0; tap < taps_of(g); ++tap) {
-      pack_pairs(plan, taps.data() + tap * count, g.channels, size,
-                 half_at(to, first * g.channels * taps_of(g) + tap * count));
+      pack_reduced(plan, run, taps.data() + tap * count, count, half_at(to, before * taps_of(g) + tap * own));
     }
     return;
   }
   std::vector<float> frequencies(static_cast<size_t>(count * plan.products() + spare));
   plan.tiles->kernel(taps.data(), count, frequencies.data(), count, count);
   for (int64_t f = 0; f < plan.products(); ++f) {
-    pack_pairs(plan, frequencies.data() + f * count, g.channels, size, half_at(to, f * square + first * g.channels));
+    pack_reduced(plan, run, frequencies.data() + f * count, count,
+                 half_at(to, f * plan.weights_before(g.runs) + before));
   }
 }
 
@@ -262,7 +259,7 @@ void pack_series_weights(const SeriesPlan& plan, const float* k, int threads, fl
       const float* group = k + item / g.runs * square * plan.kernel_height * plan.kernel_width;
       float* to = packed + item / g.runs * plan.weight_floats();
       if (plan.reduced != nullptr) {
-        pack_reduced_run(plan, group, first, size, to);
+        pack_reduced_run(plan, group, run, to);
         continue;
       }
       if (plan.tiles == nullptr) {

@@ -20,10 +20,10 @@ struct SeriesPlan {
   int64_t teams, team_size;
   const TileKernels* tiles;       ///< null: direct products
   const ReducedKernels* reduced;  ///< null: products of floats
-  /// The transforms of `tiles` into what products want; column pairs where these are of bf16.
+  /// The transforms of `tiles` into what products want; in pairs where these are of bf16.
   void (*spread)(const SeriesGeometry&, const TileStep&);
   void (*spread_outputs)(const SeriesGeometry&, const TileStep&);
-  void (*spread_column_pairs)(const SeriesGeometry&, const TileStep&, int64_t wide);
+  void (*spread_pairs)(const SeriesGeometry&, const TileStep&, int64_t wide);
   bool small_gradient;  ///< by SeriesKernels::small_gradient; no tiles then
   bool gradient_waits;  ///< products of tiles' gradients wait for more of them, see GradientQueue
   int64_t tiles_high, tiles_wide;
@@ -49,6 +49,11 @@ struct SeriesPlan {
   int64_t gradient_floats() const;
   /// Of one group's packed weights: [run][tap][in][channel of the run], or [frequency][run][in][channel of the run].
   int64_t weight_floats() const { return geometry.channels * geometry.channels * products(); }
+  /// Numbers of one tap or frequency of the runs before this one, floats or bf16.
+  int64_t weights_before(int64_t run) const {
+    return reduced != nullptr ? reduced->weights_before(geometry, run) : run_begin(geometry, run) * geometry.channels;
+  }
+  bool paired() const { return reduced != nullptr && reduced->paired; }
   /// Products over channels that a pixel takes, or a tile.
   int64_t products() const { return tiles != nullptr ? tiles->products * tiles->products : taps_of(geometry); }
   /// The row of tiles that one frequency of `count` of them is to the kernels: a 1x1 convolution.

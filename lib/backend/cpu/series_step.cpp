@@ -18,11 +18,12 @@ void multiply(const SeriesPlan& plan, const SeriesGeometry& row, const ConvStep&
 
 void step_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, const ConvStep& step, float* scratch) {
   const SeriesGeometry& g = plan.geometry;
-  const int64_t stride = plan.frequency_floats(plan.tiles_a_step), square = g.channels * g.channels;
+  const int64_t stride = plan.frequency_floats(plan.tiles_a_step), square = plan.weights_before(g.runs);
   float* in = scratch;
   float* out = scratch + plan.products() * stride;
   const int64_t vectors = task >= 0 ? step.vectors : 1;
-  const int64_t together = std::min(2 / vectors, plan.tiles_a_step);  // every weight loaded is used twice
+  // Every weight loaded is used twice; products of pairs of channels take twos of pixels themselves.
+  const int64_t together = plan.paired() ? 1 : std::min(2 / vectors, plan.tiles_a_step);
   each_chunk(plan, plan.tiles_a_step, [&](Chunk chunk) {
     TileStep tiles = tile_step(plan, member, chunk, g.channels * vectors);
     tiles.frequency_stride = stride;
@@ -30,7 +31,11 @@ void step_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, c
     if (task >= 0) {
       tiles.from = step.u;
       tiles.to = in;
-      plan.spread(g, tiles);
+      if (plan.paired()) {
+        spread_whole_tiles(plan, member, chunk, tiles, vectors * plan.kernels->vector);
+      } else {
+        plan.spread(g, tiles);
+      }
     }
     member.meet();
     if (task >= 0) {
@@ -68,11 +73,13 @@ void series_step(const SeriesPlan& plan, const Member& member, int64_t task, Con
   if (task >= 0) step.vectors = plan.vectors_of(task);
   if (plan.tiles != nullptr) return step_by_tiles(plan, member, task, step, scratch);
   if (plan.reduced != nullptr) {
-    const int64_t pixel_floats = g.channels * step.vectors * plan.kernels->vector;
+    const int64_t lanes = step.vectors * plan.kernels->vector;
     const Share pixels = member.share(pixels_of(g));
-    if (task >= 0) {
-      plan.reduced->round(step.u + pixels.begin * pixel_floats, array_at(plan, scratch, pixels.begin * pixel_floats),
-                          (pixels.end - pixels.begin) * pixel_floats);
+    const int64_t first = pixels.begin * g.channels * lanes, channels = (pixels.end - pixels.begin) * g.channels;
+    if (task >= 0 && plan.paired()) {
+      plan.reduced->round_pairs(step.u + first, array_at(plan, scratch, first), channels, lanes);
+    } else if (task >= 0) {
+      plan.reduced->round(step.u + first, array_at(plan, scratch, first), channels * lanes);
     }
     step.u = scratch;
     member.meet();
