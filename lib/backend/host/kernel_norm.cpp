@@ -75,11 +75,12 @@ Form form_at(int form, const Block& b) {
   }
 }
 
-/// Calls body(entry, position in u, position in v) for every entry of a group's kernel, in order.
+/// Calls body(entry, position in u, position in v) for every entry of a group's kernel, of outputs [begin, end), in
+/// order.
 template <class Body>
-void for_entries(const Block& b, const Form& form, Body&& body) {
-  int64_t entry = 0;
-  for (int64_t o = 0; o < b.m; ++o) {
+void for_entries(const Block& b, const Form& form, int64_t begin, int64_t end, Body&& body) {
+  int64_t entry = begin * b.m * b.taps();
+  for (int64_t o = begin; o < end; ++o) {
     for (int64_t i = 0; i < b.m; ++i) {
       for (int64_t h = 0; h < b.height; ++h) {
         int64_t u = form.u.o * o + form.u.i * i + form.u.h * h, v = form.v.o * o + form.v.i * i + form.v.h * h;
@@ -165,7 +166,7 @@ void multiply_form(const Block& b, const Strides& to, const Strides& from, const
     if (is(3, 1, 0, 0)) return multiply_3x3<3, 1, 0, 0>(b, to, from, k, x, sums.data());
   }
   if (b.taps() == 1) return multiply_matrix(b.m, to.i != 0, k, x, sums.data());
-  for_entries(b, {from, to}, [&](int64_t entry, int64_t u, int64_t v) {
+  for_entries(b, {from, to}, 0, b.m, [&](int64_t entry, int64_t u, int64_t v) {
     sums[static_cast<size_t>(v)] += static_cast<double>(k[entry]) * static_cast<double>(x[u]);
   });
 }
@@ -299,24 +300,26 @@ void HostKernelNorm<T>::four_forms(const Tensor& k, int64_t groups, int iteratio
 template <class T>
 void HostKernelNorm<T>::four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) {
   const Block b = block_of(k);
-  const int64_t groups = k.shape()[0] / b.m;
-  parallel_for(this->threads(), groups, b.size() * 5, [&](int64_t begin, int64_t end) {
-    for (int64_t group = begin; group < end; ++group) {
-      const T* from = k.data<T>() + group * b.size();
-      double least = 0;
-      int smallest = 0;
-      for (int form = 0; form < 4; ++form) {
-        const double value = form_value(b, form_at(form, b), from, vectors_at<T>(forms, form, group));
-        if (form == 0 || value < least) {
-          least = value;
-          smallest = form;
-        }
-      }
+  const int64_t groups = k.shape()[0] / std::max<int64_t>(b.m, 1);
+  std::vector<double> values(static_cast<size_t>(groups * 4));
+  parallel_for(this->threads(), groups * 4, b.size(), [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const auto form = static_cast<int>(task % 4);
+      values[static_cast<size_t>(task)] =
+          form_value(b, form_at(form, b), k.data<T>() + task / 4 * b.size(), vectors_at<T>(forms, form, task / 4));
+    }
+  });
+  parallel_for(this->threads(), groups * b.m, b.size() / std::max<int64_t>(b.m, 1), [&](int64_t begin, int64_t end) {
+    for (int64_t first = begin; first < end;) {
+      const int64_t group = first / b.m, last = std::min(end, (group + 1) * b.m);
+      const auto of = values.begin() + group * 4;
+      const auto smallest = static_cast<int>(std::min_element(of, of + 4) - of);
       const Vectors<T> at = vectors_at<T>(forms, smallest, group);
       const T scale = ds.data<T>()[group];
       T* to = dk.data<T>() + group * b.size();
-      for_entries(b, form_at(smallest, b),
+      for_entries(b, form_at(smallest, b), first - group * b.m, last - group * b.m,
                   [&](int64_t entry, int64_t u, int64_t v) { to[entry] = scale * at.u[u] * at.v[v]; });
+      first = last;
     }
   });
 }
