@@ -2,7 +2,7 @@
 # On a machine with a device: every op case against the reference machine, then timings of ops, of the series and of
 # training steps beside the same network in that machine's PyTorch, eager and compiled, then a short training on both
 # machines. Prints what belongs into docs/performance.md.
-# usage: bench/gpu.sh [FOLDER]     FOLDER: of gsnet, gsnet_tests and gsnet_bench_ops (default build/cuda)
+# usage: bench/gpu.sh [FOLDER]     FOLDER: of gsnet, gsnet_tests and gsnet_bench_* (default build/cuda)
 #                                  PYTHON: an interpreter with torch; DATA: a folder of CIFAR-10, else the embedded pictures
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,6 +22,9 @@ part "Ops, 256 images"
 
 part "The series alone"
 for precision in f32 tf32 bf16; do "$(program gsnet)" bench --series --backend cuda --precision "$precision"; done
+
+part "The series in all its forms"
+"$(program gsnet_bench_series_forms)" 256
 
 part "Training steps and evaluation, images a second"
 for depth in 5 15; do

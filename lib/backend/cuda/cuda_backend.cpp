@@ -22,7 +22,8 @@ Product Product::dense(int64_t batch, int64_t rows, int64_t columns, int64_t inn
           .stride_y = rows * columns};
 }
 
-CudaBackend::CudaBackend(std::unique_ptr<Runtime> runtime) : runtime_(std::move(runtime)) {
+CudaBackend::CudaBackend(std::unique_ptr<Runtime> runtime, std::optional<SeriesForm> only)
+    : runtime_(std::move(runtime)), only_(only) {
   faults_ = Tensor::empty({1}, DType::i32, Layout::row_major, memory());
   runtime_->clear(faults_.raw(), faults_.bytes());
 }

@@ -5,18 +5,21 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "backend/backend.h"
 #include "backend/cuda/runtime.h"
+#include "backend/cuda/series_form.h"
 #include "backend/host/indexing.h"
 
 namespace gsnet::cuda {
 
 class CudaBackend final : public Backend {
  public:
-  explicit CudaBackend(std::unique_ptr<Runtime> runtime);
+  /// only: the form of every series that can be done so, for tests and timings; none: what series_form.h chooses.
+  explicit CudaBackend(std::unique_ptr<Runtime> runtime, std::optional<SeriesForm> only = {});
 
   std::string name() const override { return "cuda"; }
   std::string description() const override { return runtime_->description(); }
@@ -134,6 +137,7 @@ class CudaBackend final : public Backend {
   void* stream() const { return runtime_->stream(); }
   /// A copy on the device, kept for as long as the machine lives: patterns and maps, which are few.
   const int32_t* constant(std::span<const int32_t> values);
+  SeriesForm form_of(const Shape& x, const Shape& k, const SeriesSpec& spec) const;
   Tensor scratch(const Shape& shape, DType dtype = DType::f32) const;
   /// y = conv(x, w), nothing else; and its gradient. tf32 and bf16: by the library's tf32.
   void convolve(const Tensor& x, const Tensor& w, const ConvSpec& spec, Precision precision, Tensor& y);
@@ -143,6 +147,7 @@ class CudaBackend final : public Backend {
   void throw_faults();
 
   std::unique_ptr<Runtime> runtime_;
+  std::optional<SeriesForm> only_;
   Tensor faults_;
   std::map<std::vector<int32_t>, Tensor> constants_;
 };

@@ -1,8 +1,9 @@
-// The central operator: fused where a group's map fits into shared memory, else terms are convolutions one by one.
+// The central operator in the form that the shape asks for; here, terms as convolutions one by one.
 #include <algorithm>
 
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/loops.h"
+#include "backend/cuda/series_dense.h"
 #include "backend/cuda/series_fused.h"
 
 namespace gsnet::cuda {
@@ -24,16 +25,23 @@ void add_scaled(Stream stream, const Tensor& a, double factor, const Tensor& b, 
 
 }  // namespace
 
+SeriesForm CudaBackend::form_of(const Shape& x, const Shape& k, const SeriesSpec& spec) const {
+  if (only_ && can_series_form(*runtime_, *only_, x, k, spec)) return *only_;
+  return choose_series_form(*runtime_, x, k, spec);
+}
+
 // u_K = x, u_{k-1} = x + (c_k / c_{k-1}) J u_k, y = c_0 u_0. Saved: u_K … u_1, in this order.
 void CudaBackend::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) {
   if (x.numel() == 0) return;
   const int degree = spec.degree();
   const int64_t images = x.shape()[0];
   const bool keep = saved != nullptr && spec.save == SeriesSave::iterates;
-  const bool fused = fused_series_fits(*runtime_, x.shape(), k.shape(), spec);
-  Tensor all = keep || !fused ? empty(times_images(x.shape(), keep ? degree : 2), Layout::channels_last) : Tensor();
+  const SeriesForm form = form_of(x.shape(), k.shape(), spec);
+  const bool needed = keep || form == SeriesForm::terms;
+  Tensor all = needed ? empty(times_images(x.shape(), keep ? degree : 2), Layout::channels_last) : Tensor();
   if (keep) saved->tensors = {all};
-  if (fused) return fused_forward(*runtime_, x, k, spec, y, keep ? &all : nullptr);
+  if (form == SeriesForm::fused) return fused_forward(*runtime_, x, k, spec, y, keep ? &all : nullptr);
+  if (form == SeriesForm::dense) return dense_forward(*runtime_, x, k, spec, y, keep ? &all : nullptr);
   const ConvSpec conv = series_convolution(k.shape(), spec.groups);
   Tensor u = iterate(all, 0, images), product = empty_like(x);
   copy(x, u);
@@ -70,12 +78,14 @@ void CudaBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec&
     }
     iterates = made.tensors[0];
   }
-  const bool fused = fused_series_fits(*runtime_, x.shape(), k.shape(), spec);
+  const SeriesForm form = form_of(x.shape(), k.shape(), spec);
   // In the order of the iterates: u_K first, so g_1 last.
-  const bool keep = dk != nullptr;
-  Tensor all = keep || !fused ? empty(times_images(x.shape(), keep ? degree : 2), Layout::channels_last) : Tensor();
-  if (fused) {
+  const bool keep = dk != nullptr, needed = keep || form == SeriesForm::terms;
+  Tensor all = needed ? empty(times_images(x.shape(), keep ? degree : 2), Layout::channels_last) : Tensor();
+  if (form == SeriesForm::fused) {
     fused_backward(*runtime_, dy, k, spec, dx, keep ? &all : nullptr);
+  } else if (form == SeriesForm::dense) {
+    dense_backward(*runtime_, dy, k, spec, dx, keep ? &all : nullptr);
   } else {
     const auto c = [&](int at) { return spec.coefficients[static_cast<size_t>(at)]; };
     const auto place = [&](int i) { return iterate(all, keep ? degree - i : i % 2, images); };
@@ -90,6 +100,7 @@ void CudaBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec&
       scale(-c(i + 1) / c(i), product, g);
     }
   }
+  if (keep && form == SeriesForm::dense) return dense_gradient(*runtime_, x.shape(), spec, iterates, all, *dk);
   if (keep) convolve_wgrad(iterates, all, conv, precision_of(spec.products), *dk);
 }
 

@@ -2,13 +2,14 @@
 
 #include <catch2/catch.hpp>
 
+#include "backend/cuda/cuda_backend.h"
 #include "core/error.h"
 
 namespace gsnet::test {
 
-std::unique_ptr<Backend> make_cuda() {
+std::unique_ptr<Backend> make_cuda(std::optional<cuda::SeriesForm> only) {
   try {
-    return make_backend({"cuda", 0});
+    return std::make_unique<cuda::CudaBackend>(cuda::make_cuda_runtime(), only);
   } catch (const Error& error) {
     WARN("skipped: " << error.what());
     return nullptr;

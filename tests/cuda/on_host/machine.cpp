@@ -102,14 +102,24 @@ class EmulatedRuntime final : public cuda::Runtime {
     }
   };
 
+  /// What the library multiplies: rounded to tf32 where the product is not f32's.
+  static float factor(const cuda::Product& p, float value) {
+    if (p.precision == Precision::f32) return value;
+    uint32_t bits = 0;
+    std::memcpy(&bits, &value, sizeof(bits));
+    bits = (bits + 0x1000) & ~uint32_t{0x1FFF};
+    std::memcpy(&value, &bits, sizeof(value));
+    return value;
+  }
+
   static void multiply_now(const cuda::Product& p, const float* a, const float* b, float* y) {
     for (int64_t i = 0; i < p.batch; ++i) {
       for (int64_t r = 0; r < p.rows; ++r) {
         for (int64_t c = 0; c < p.columns; ++c) {
           float total = 0;
           for (int64_t k = 0; k < p.inner; ++k) {
-            total += a[i * p.stride_a + (p.transpose_a ? k * p.step_a + r : r * p.step_a + k)] *
-                     b[i * p.stride_b + (p.transpose_b ? c * p.step_b + k : k * p.step_b + c)];
+            total += factor(p, a[i * p.stride_a + (p.transpose_a ? k * p.step_a + r : r * p.step_a + k)]) *
+                     factor(p, b[i * p.stride_b + (p.transpose_b ? c * p.step_b + k : k * p.step_b + c)]);
           }
           y[i * p.stride_y + r * p.step_y + c] = total;
         }
@@ -153,8 +163,8 @@ class EmulatedRuntime final : public cuda::Runtime {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cuda() {
-  return std::make_unique<cuda::CudaBackend>(std::make_unique<EmulatedRuntime>());
+std::unique_ptr<Backend> make_cuda(std::optional<cuda::SeriesForm> only) {
+  return std::make_unique<cuda::CudaBackend>(std::make_unique<EmulatedRuntime>(), only);
 }
 
 }  // namespace gsnet::test

@@ -1,0 +1,91 @@
+// Every form of the CUDA machine's series against the reference machine.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "cuda/machine.h"
+#include "support/op_cases.h"
+
+namespace gsnet {
+namespace {
+
+using cuda::SeriesForm;
+
+struct Case {
+  int64_t images, channels, groups, height, width, kernel_height, kernel_width;
+  int degree;
+};
+
+struct Problem {
+  Tensor x, k, dy;
+};
+
+Problem problem_of(const Case& c, Backend& reference) {
+  const auto input = [&](const Shape& shape, Layout layout, uint64_t seed) {
+    return test::make_input(reference, {shape, layout}, seed);
+  };
+  const Shape map = {c.images, c.channels, c.height, c.width};
+  const Shape kernel = {c.channels, c.channels / c.groups, c.kernel_height, c.kernel_width};
+  const Tensor w = input(kernel, Layout::row_major, 3);
+  Tensor k = reference.empty_like(w);
+  reference.skew(w, c.groups, k);
+  reference.scale(1 / std::sqrt(static_cast<double>(kernel[1] * kernel[2] * kernel[3])), k, k);
+  return {input(map, Layout::channels_last, 1), k, input(map, Layout::channels_last, 2)};
+}
+
+struct Results {
+  std::vector<double> y, dx, dk, lone_dx, lone_dk;
+};
+
+Results run(Backend& on, const Problem& problem, Backend& reference, const SeriesSpec& spec) {
+  const auto there = [&](const Tensor& tensor) { return on.upload(reference.download(tensor)); };
+  const Tensor x = there(problem.x), k = there(problem.k), dy = there(problem.dy);
+  Tensor y = on.empty_like(x), dx = on.empty_like(x), lone_dx = on.empty_like(x), dk, lone_dk;
+  SeriesSaved saved;
+  on.conv_exp(x, k, spec, y, &saved);
+  on.conv_exp_backward(x, k, spec, saved, dy, &dx, &dk);
+  on.conv_exp_backward(x, k, spec, saved, dy, &lone_dx, nullptr);
+  on.conv_exp_backward(x, k, spec, saved, dy, nullptr, &lone_dk);
+  return {test::numbers(on, y), test::numbers(on, dx), test::numbers(on, dk), test::numbers(on, lone_dx),
+          test::numbers(on, lone_dk)};
+}
+
+void check_agree(const std::vector<double>& p, const std::vector<double>& q) {
+  constexpr double kTolerance = 1e-5;  // of the largest
+  REQUIRE(p.size() == q.size());
+  double largest = 0, difference = 0;
+  for (size_t i = 0; i < p.size(); ++i) {
+    largest = std::max(largest, std::fabs(q[i]));
+    difference = std::max(difference, std::fabs(p[i] - q[i]));
+  }
+  CHECK(difference <= kTolerance * largest);
+}
+
+}  // namespace
+
+TEST_CASE("cuda: every form of the series", "[cuda][parity]") {
+  const auto reference = make_backend({"reference", 2});
+  for (const SeriesForm form : {SeriesForm::fused, SeriesForm::dense, SeriesForm::terms}) {
+    const auto cuda = test::make_cuda(form);
+    if (cuda == nullptr) return;
+    // One pixel, a row, maps that a kernel covers and ones that it does not, one term, kernels of other sides, one
+    // image.
+    for (const Case& c : {Case{5, 12, 3, 1, 1, 3, 3, 3}, Case{4, 10, 2, 1, 3, 3, 3, 3}, Case{7, 32, 2, 2, 2, 3, 3, 5},
+                          Case{3, 6, 1, 3, 4, 3, 3, 1}, Case{3, 8, 2, 4, 4, 5, 3, 4}, Case{1, 9, 1, 2, 3, 1, 1, 2}}) {
+      CAPTURE(cuda::to_string(form), c.images, c.channels, c.groups, c.height, c.width, c.degree);
+      const Problem problem = problem_of(c, *reference);
+      for (const SeriesSave save : {SeriesSave::iterates, SeriesSave::input}) {
+        SeriesSpec spec{.coefficients = {0.9}, .groups = c.groups, .save = save};
+        for (int m = 1; m <= c.degree; ++m) spec.coefficients.push_back(spec.coefficients.back() / m);
+        const Results fast = run(*cuda, problem, *reference, spec), slow = run(*reference, problem, *reference, spec);
+        check_agree(fast.y, slow.y);
+        check_agree(fast.dx, slow.dx);
+        check_agree(fast.dk, slow.dk);
+        check_agree(fast.lone_dx, slow.dx);
+        check_agree(fast.lone_dk, slow.dk);
+      }
+    }
+  }
+}
+
+}  // namespace gsnet
