@@ -133,6 +133,20 @@ ConvSpec without_padding(ConvSpec spec) {
   return spec;
 }
 
+/// An end by itself: y holds conv(x, w).
+void finish(Stream stream, const ConvEnd& end, Tensor& y) {
+  if (end.plain()) return;
+  const int64_t channels = y.shape()[1];
+  float* to = y.data<float>();
+  for_each(stream, y.numel(), [=] GSNET_DEVICE(int64_t i) {
+    float value = end.scale * to[i];
+    if (end.bias != nullptr) value += end.bias[i % channels];
+    if (end.addend != nullptr) value += end.addend[i];
+    value = end.low > value ? end.low : value;
+    to[i] = end.high < value ? end.high : value;
+  });
+}
+
 /// y = x w', a group at a time: rows of pixels, columns of the group's output channels.
 Product pointwise(const Shape& x, const Shape& w, int64_t groups) {
   const int64_t in = x[1], out = w[0];
@@ -151,40 +165,37 @@ Product pointwise(const Shape& x, const Shape& w, int64_t groups) {
 
 }  // namespace
 
-void CudaBackend::convolve(const Tensor& x, const Tensor& w, const ConvSpec& spec, Precision precision, Tensor& y) {
+void CudaBackend::convolve(const Tensor& x, const Tensor& w, const ConvSpec& spec, Precision precision,
+                           const ConvEnd& end, Tensor& y) {
   if (y.numel() == 0) return;
   if (is_pointwise(w.shape(), spec)) {
     Product product = pointwise(x.shape(), w.shape(), spec.groups);
     product.precision = precision;
-    return runtime_->multiply(product, x.data<float>(), w.data<float>(), y.data<float>());
+    runtime_->multiply(product, x.data<float>(), w.data<float>(), y.data<float>());
+    return finish(stream(), end, y);
   }
   if (!even_padding(spec)) {
     Tensor padded = empty(padded_shape(x.shape(), spec), Layout::channels_last);
     pad(spec.pad, 0, x, padded);
-    return convolve(padded, w, without_padding(spec), precision, y);
+    return convolve(padded, w, without_padding(spec), precision, end, y);
   }
   const Tensor filter = filters(*runtime_, w);
   const Convolution c{x.shape(), w.shape(), y.shape(), spec, precision};
-  if (runtime_->conv_forward(c, x.data<float>(), filter.data<float>(), y.data<float>())) return;
-  direct_forward(stream(), c, x.data<float>(), filter.data<float>(), y.data<float>());
+  if (runtime_->conv_forward(c, end, x.data<float>(), filter.data<float>(), y.data<float>())) return;
+  if (end.plain() || !runtime_->conv_forward(c, {}, x.data<float>(), filter.data<float>(), y.data<float>())) {
+    direct_forward(stream(), c, x.data<float>(), filter.data<float>(), y.data<float>());
+  }
+  finish(stream(), end, y);
 }
 
 void CudaBackend::conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
                          Tensor& y) {
-  convolve(x, w, spec, Precision::f32, y);
-  if (after.bias == nullptr && after.addend == nullptr && !after.clips()) return;
-  const float* bias = after.bias != nullptr ? after.bias->data<float>() : nullptr;
-  const float* added = after.addend != nullptr ? after.addend->data<float>() : nullptr;
-  const auto low = static_cast<float>(after.low), high = static_cast<float>(after.high);
-  const int64_t channels = y.shape()[1];
-  float* to = y.data<float>();
-  for_each(stream(), y.numel(), [=] GSNET_DEVICE(int64_t i) {
-    float value = to[i];
-    if (bias != nullptr) value += bias[i % channels];
-    if (added != nullptr) value += added[i];
-    value = low > value ? low : value;
-    to[i] = high < value ? high : value;
-  });
+  convolve(x, w, spec, Precision::f32,
+           {.bias = after.bias != nullptr ? after.bias->data<float>() : nullptr,
+            .addend = after.addend != nullptr ? after.addend->data<float>() : nullptr,
+            .low = static_cast<float>(after.low),
+            .high = static_cast<float>(after.high)},
+           y);
 }
 
 void CudaBackend::conv2d_dgrad(const Tensor& dy, const Tensor& w, const ConvSpec& spec, Tensor& dx) {

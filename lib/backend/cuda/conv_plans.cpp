@@ -5,6 +5,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
+#include <deque>
+#include <limits>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -64,14 +67,16 @@ class Descriptor {
   cudnnBackendDescriptor_t handle_ = nullptr;
 };
 
-/// Channels-last: axes in the order (N, C, H, W), C neighbours in memory.
-Descriptor tensor(int64_t id, const Shape& s) {
+/// Channels-last: axes in the order (N, C, H, W), C neighbours in memory. between: from one operation of a graph to the
+/// next, nowhere in memory.
+Descriptor tensor(int64_t id, const Shape& s, bool between = false) {
   Descriptor made(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   made.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT);
   made.set(CUDNN_ATTR_TENSOR_DIMENSIONS, {s[0], s[1], s[2], s[3]});
   made.set(CUDNN_ATTR_TENSOR_STRIDES, {s[1] * s[2] * s[3], 1, s[3] * s[1], s[1]});
   made.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, {id});
   made.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, {int64_t{64}});
+  if (between) made.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, true);
   made.finalise("a tensor of a convolution");
   return made;
 }
@@ -179,9 +184,16 @@ ConvPlans::ConvPlans(void* stream) : handle_(std::make_unique<Handle>(stream)) {
 
 ConvPlans::~ConvPlans() = default;
 
-ConvPlans::Key ConvPlans::key_of(Kind kind, const Convolution& c) {
-  Key key = {static_cast<int64_t>(kind), c.spec.groups, c.precision == Precision::f32 ? 0 : 1};
-  size_t at = 3;
+ConvPlans::Key ConvPlans::key_of(Kind kind, const Convolution& c, const ConvEnd& end) {
+  const int64_t operands = (end.bias != nullptr ? 1 : 0) + (end.addend != nullptr ? 2 : 0);
+  Key key = {static_cast<int64_t>(kind),
+             c.spec.groups,
+             c.precision == Precision::f32 ? 0 : 1,
+             operands,
+             std::bit_cast<int32_t>(end.scale),
+             std::bit_cast<int32_t>(end.low),
+             std::bit_cast<int32_t>(end.high)};
+  size_t at = 7;
   const auto append = [&](std::span<const int64_t> numbers) {
     for (const int64_t number : numbers) key[at++] = number;
   };
@@ -194,26 +206,106 @@ ConvPlans::Key ConvPlans::key_of(Kind kind, const Convolution& c) {
   return key;
 }
 
+namespace {
+
+constexpr int64_t kX = 1, kW = 2, kY = 3, kBias = 4, kAddend = 5, kBetween = 6;  // of tensors
+
+enum class ScaledBy : uint8_t { convolution, addition };
+
+}  // namespace
+
+/// A convolution and what follows it: + addend, + bias, a clip, in the order in which libraries have it ready-made.
+struct ConvPlans::Graph {
+  std::deque<Descriptor> parts;
+  std::vector<cudnnBackendDescriptor_t> operations;
+
+  Graph(Kind kind, const Convolution& c, const ConvEnd& end, ScaledBy scaled) {
+    const Descriptor& y = keep(tensor(kY, c.y));
+    int stages = (end.addend != nullptr ? 1 : 0) + (end.bias != nullptr ? 1 : 0) + (end.clips() ? 1 : 0);
+    int64_t next_id = kBetween;
+    const auto output = [&]() -> const Descriptor& { return stages-- == 0 ? y : keep(tensor(next_id++, c.y, true)); };
+    const Descriptor* now = &output();
+    convolve(kind, c, scaled == ScaledBy::convolution ? end.scale : 1, *now);
+    float scale = scaled == ScaledBy::addition ? end.scale : 1;
+    const auto add = [&](int64_t id, const Shape& shape) {
+      const Descriptor &given = keep(tensor(id, shape)), &to = output();
+      Descriptor& operation = follow(CUDNN_POINTWISE_ADD, end, *now, to);
+      operation.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, given);
+      operation.set(CUDNN_ATTR_OPERATION_POINTWISE_ALPHA1, CUDNN_TYPE_FLOAT, std::exchange(scale, 1.0F));
+      operation.set(CUDNN_ATTR_OPERATION_POINTWISE_ALPHA2, CUDNN_TYPE_FLOAT, 1.0F);
+      operation.finalise("an addition");
+      now = &to;
+    };
+    if (end.addend != nullptr) add(kAddend, c.y);
+    if (end.bias != nullptr) add(kBias, {1, c.y[1], 1, 1});
+    if (end.clips()) follow(CUDNN_POINTWISE_RELU_FWD, end, *now, output()).finalise("a clip");
+  }
+
+ private:
+  const Descriptor& keep(Descriptor made) {
+    parts.push_back(std::move(made));
+    return parts.back();
+  }
+
+  void convolve(Kind kind, const Convolution& c, float scale, const Descriptor& y) {
+    const OperationNames& names = kNames[static_cast<size_t>(kind)];
+    Descriptor operation(names.type);
+    operation.set(names.conv, keep(convolution(c.spec)));
+    operation.set(names.x, keep(tensor(kX, c.x)));
+    operation.set(names.w, keep(tensor(kW, c.w)));
+    operation.set(names.y, y);
+    operation.set(names.alpha, CUDNN_TYPE_FLOAT, scale);
+    operation.set(names.beta, CUDNN_TYPE_FLOAT, 0.0F);
+    operation.finalise("a convolution");
+    operations.push_back(keep(std::move(operation)).get());
+  }
+
+  /// An operation element by element, not finalised.
+  Descriptor& follow(cudnnPointwiseMode_t mode, const ConvEnd& end, const Descriptor& from, const Descriptor& to) {
+    constexpr auto kLargest = static_cast<double>(std::numeric_limits<float>::max());
+    Descriptor what(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+    what.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, mode);
+    what.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT);
+    if (mode == CUDNN_POINTWISE_RELU_FWD) {
+      const double low = std::max(-kLargest, static_cast<double>(end.low));
+      const double high = std::min(kLargest, static_cast<double>(end.high));
+      what.set(CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP, CUDNN_TYPE_DOUBLE, low);
+      what.set(CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, CUDNN_TYPE_DOUBLE, high);
+    }
+    what.finalise("an operation after a convolution");
+    parts.emplace_back(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+    Descriptor& operation = parts.back();
+    operation.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, keep(std::move(what)));
+    operation.set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, from);
+    operation.set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, to);
+    operations.push_back(operation.get());
+    return operation;
+  }
+};
+
 // The library reads the number of groups off the channels. Null where no engine can do it.
-std::unique_ptr<ConvPlans::Plan> ConvPlans::make(Kind kind, const Convolution& c) {
-  constexpr int64_t kX = 1, kW = 2, kY = 3;
-  const Descriptor x = tensor(kX, c.x), w = tensor(kW, c.w), y = tensor(kY, c.y), conv = convolution(c.spec);
-  const OperationNames& names = kNames[static_cast<size_t>(kind)];
-  Descriptor operation(names.type);
-  operation.set(names.conv, conv);
-  operation.set(names.x, x);
-  operation.set(names.w, w);
-  operation.set(names.y, y);
-  operation.set(names.alpha, CUDNN_TYPE_FLOAT, 1.0F);
-  operation.set(names.beta, CUDNN_TYPE_FLOAT, 0.0F);
-  operation.finalise("a convolution");
+std::unique_ptr<ConvPlans::Plan> ConvPlans::make(Kind kind, const Convolution& c, const ConvEnd& end) {
+  if (end.plain()) return make_of(Graph(kind, c, end, ScaledBy::convolution), c.precision);
+  for (const ScaledBy scaled : {ScaledBy::addition, ScaledBy::convolution}) {
+    if (end.addend == nullptr && end.bias == nullptr && scaled == ScaledBy::addition) continue;
+    try {
+      if (auto made = make_of(Graph(kind, c, end, scaled), c.precision)) return made;
+    } catch (const Error&) {
+      continue;  // a graph that the library does not take; the convolution alone is done then
+    }
+  }
+  return nullptr;
+}
+
+std::unique_ptr<ConvPlans::Plan> ConvPlans::make_of(const Graph& of, Precision precision) {
   Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
+  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+            std::span<const cudnnBackendDescriptor_t>(of.operations));
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, handle_->get);
   graph.finalise("a convolution");
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     for (const Descriptor& config : configurations(graph, mode)) {
-      if (!is_exact_enough(engine_of(config), c.precision)) continue;
+      if (!is_exact_enough(engine_of(config), precision)) continue;
       auto made = std::make_unique<Plan>();
       made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
       made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle_->get);
@@ -225,24 +317,32 @@ std::unique_ptr<ConvPlans::Plan> ConvPlans::make(Kind kind, const Convolution& c
   return nullptr;
 }
 
-bool ConvPlans::run(Kind kind, const Convolution& c, const float* x, const float* w, const float* y,
+bool ConvPlans::run(Kind kind, const Convolution& c, const ConvEnd& end, const Operands& given,
                     const std::shared_ptr<Allocator>& memory) {
-  const Key key = key_of(kind, c);
+  const Key key = key_of(kind, c, end);
   auto found = entries_.find(key);
   if (found == entries_.end()) {
     if (entries_.size() >= kMostEntries) {
       entries_.erase(std::ranges::min_element(entries_, {}, [](const auto& e) { return e.second.last_use; }));
     }
-    found = entries_.emplace(key, Entry{make(kind, c), 0}).first;
+    found = entries_.emplace(key, Entry{make(kind, c, end), 0}).first;
   }
   found->second.last_use = ++uses_;
   if (found->second.plan == nullptr) return false;
   if (used_ != nullptr) used_->push_back(found->second.plan);
   const Plan& plan = *found->second.plan;
   const Tensor workspace = Tensor::empty({plan.workspace}, DType::u8, Layout::row_major, memory);
+  std::vector<int64_t> ids = {kX, kW, kY};
+  std::vector<const void*> pointers = {given.x, given.w, given.y};
+  const auto also = [&](int64_t id, const float* at) {
+    if (at == nullptr) return;
+    ids.push_back(id);
+    pointers.push_back(at);
+  };
+  also(kBias, end.bias);
+  also(kAddend, end.addend);
   Descriptor operands(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-  const void* pointers[] = {x, w, y};
-  operands.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, {1, 2, 3});
+  operands.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, std::span<const int64_t>(ids));
   operands.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, std::span<const void* const>(pointers));
   operands.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, workspace.raw());
   operands.finalise("operands of a convolution");

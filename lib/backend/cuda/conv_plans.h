@@ -1,6 +1,6 @@
-// Convolutions by cuDNN's graph API: one operation a graph, the heuristics' first engine that sums in single precision,
-// transforms nothing, is deterministic, and uses tensor cores only where tf32 was asked for; plans are kept by shape,
-// the least recently used one going first.
+// Convolutions by cuDNN's graph API: a graph of the convolution and what follows it, the heuristics' first engine that
+// sums in single precision, transforms nothing, is deterministic, and uses tensor cores only where tf32 was asked for;
+// plans are kept by shape, the least recently used one going first.
 #pragma once
 
 #include <array>
@@ -23,9 +23,13 @@ class ConvPlans {
   ConvPlans& operator=(const ConvPlans&) = delete;
   ~ConvPlans();
 
-  /// The operands by place, whichever of them is the result: x and y channels-last, w (Co, Kh, Kw, Ci/g). The workspace
-  /// comes from `memory`. False where the library has no such engine.
-  bool run(Kind kind, const Convolution& c, const float* x, const float* w, const float* y,
+  /// By place, whichever of them is the result: x and y channels-last, w (Co, Kh, Kw, Ci/g).
+  struct Operands {
+    const float *x, *w, *y;
+  };
+
+  /// The end is a forward convolution's. The workspace comes from `memory`. False where the library has no such engine.
+  bool run(Kind kind, const Convolution& c, const ConvEnd& end, const Operands& operands,
            const std::shared_ptr<Allocator>& memory);
 
   /// Plans used from now on are put there too, so that whoever launches them again can hold them; null: no more.
@@ -33,16 +37,19 @@ class ConvPlans {
 
  private:
   struct Plan;
-  using Key = std::array<int64_t, 23>;
+  using Key = std::array<int64_t, 27>;
   struct Entry {
     std::shared_ptr<const Plan> plan;  ///< null: no engine
     int64_t last_use;
   };
-  static constexpr size_t kMostEntries = 256;
+  static constexpr size_t kMostEntries = 1024;
 
-  static Key key_of(Kind kind, const Convolution& c);
-  std::unique_ptr<Plan> make(Kind kind, const Convolution& c);
   struct Handle;
+  struct Graph;
+
+  static Key key_of(Kind kind, const Convolution& c, const ConvEnd& end);
+  std::unique_ptr<Plan> make(Kind kind, const Convolution& c, const ConvEnd& end);
+  std::unique_ptr<Plan> make_of(const Graph& graph, Precision precision);
 
   std::unique_ptr<Handle> handle_;
   std::map<Key, Entry> entries_;

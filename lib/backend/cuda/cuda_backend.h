@@ -139,8 +139,10 @@ class CudaBackend final : public Backend {
   const int32_t* constant(std::span<const int32_t> values);
   SeriesForm form_of(const Shape& x, const Shape& k, const SeriesSpec& spec) const;
   Tensor scratch(const Shape& shape, DType dtype = DType::f32) const;
-  /// y = conv(x, w), nothing else; and its gradient. tf32 and bf16: by the library's tf32.
-  void convolve(const Tensor& x, const Tensor& w, const ConvSpec& spec, Precision precision, Tensor& y);
+  /// y = conv(x, w) and what follows it, by the library in one go where it can; and its gradient. tf32 and bf16: by the
+  /// library's tf32. The end's addend is not y.
+  void convolve(const Tensor& x, const Tensor& w, const ConvSpec& spec, Precision precision, const ConvEnd& end,
+                Tensor& y);
   void convolve_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Precision precision, Tensor& dw);
   /// Where kernels write a Fault (faults.h).
   int32_t* faults() const { return static_cast<int32_t*>(faults_.raw()); }

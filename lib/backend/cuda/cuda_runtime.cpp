@@ -137,14 +137,14 @@ class CudaRuntime final : public Runtime {
     synchronise();  // the host's list of pointers goes
   }
 
-  bool conv_forward(const Convolution& c, const float* x, const float* w, float* y) override {
-    return plans_->run(ConvPlans::Kind::forward, c, x, w, y, memory_);
+  bool conv_forward(const Convolution& c, const ConvEnd& end, const float* x, const float* w, float* y) override {
+    return plans_->run(ConvPlans::Kind::forward, c, end, {x, w, y}, memory_);
   }
   bool conv_dgrad(const Convolution& c, const float* dy, const float* w, float* dx) override {
-    return plans_->run(ConvPlans::Kind::dgrad, c, dx, w, dy, memory_);
+    return plans_->run(ConvPlans::Kind::dgrad, c, {}, {dx, w, dy}, memory_);
   }
   bool conv_wgrad(const Convolution& c, const float* x, const float* dy, float* dw) override {
-    return plans_->run(ConvPlans::Kind::wgrad, c, x, dw, dy, memory_);
+    return plans_->run(ConvPlans::Kind::wgrad, c, {}, {x, dw, dy}, memory_);
   }
 
  private:

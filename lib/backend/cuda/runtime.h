@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -33,6 +34,19 @@ struct Convolution {
   Shape x, w, y;  ///< (N, C, H, W), (Co, Ci/g, Kh, Kw), (N, Co, Ho, Wo)
   ConvSpec spec;
   Precision precision = Precision::f32;  ///< other than f32: tf32
+};
+
+/// What follows its sums: y = scale conv(x, w) + bias + addend, held between low and high.
+struct ConvEnd {
+  const float* bias = nullptr;    ///< (Co)
+  const float* addend = nullptr;  ///< like y, and not y
+  float scale = 1;
+  float low = -std::numeric_limits<float>::infinity(), high = std::numeric_limits<float>::infinity();
+
+  bool clips() const {
+    return low > -std::numeric_limits<float>::infinity() || high < std::numeric_limits<float>::infinity();
+  }
+  bool plain() const { return bias == nullptr && addend == nullptr && scale == 1 && !clips(); }
 };
 
 /// Thrown while work is noted by what needs the host: a transfer, a wait.
@@ -69,8 +83,8 @@ class Runtime {
   /// column-major order.
   virtual void solve(int64_t batch, int64_t m, bool transpose, float* a, float* b) = 0;
 
-  /// False where the library cannot: nothing was done.
-  virtual bool conv_forward(const Convolution& c, const float* x, const float* w, float* y) = 0;
+  /// False where the library cannot, or not with this end: nothing was done.
+  virtual bool conv_forward(const Convolution& c, const ConvEnd& end, const float* x, const float* w, float* y) = 0;
   virtual bool conv_dgrad(const Convolution& c, const float* dy, const float* w, float* dx) = 0;
   virtual bool conv_wgrad(const Convolution& c, const float* x, const float* dy, float* dw) = 0;
 };

@@ -43,13 +43,13 @@ void CudaBackend::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& s
   if (form == SeriesForm::fused) return fused_forward(*runtime_, x, k, spec, y, keep ? &all : nullptr);
   if (form == SeriesForm::dense) return dense_forward(*runtime_, x, k, spec, y, keep ? &all : nullptr);
   const ConvSpec conv = series_convolution(k.shape(), spec.groups);
-  Tensor u = iterate(all, 0, images), product = empty_like(x);
+  Tensor u = iterate(all, 0, images);
   copy(x, u);
   for (int i = degree; i >= 1; --i) {
     const auto c = [&](int at) { return spec.coefficients[static_cast<size_t>(at)]; };
-    convolve(u, k, conv, precision_of(spec.products), product);
     Tensor next = i == 1 ? y : iterate(all, keep ? degree - i + 1 : (degree - i + 1) % 2, images);
-    add_scaled(stream(), x, c(i) / c(i - 1), product, next);
+    convolve(u, k, conv, precision_of(spec.products),
+             {.addend = x.data<float>(), .scale = static_cast<float>(c(i) / c(i - 1))}, next);
     u = next;
   }
   if (spec.coefficients[0] != 1) scale(spec.coefficients[0], y, y);
@@ -93,7 +93,7 @@ void CudaBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec&
     scale(c(1), dy, g);
     if (dx != nullptr) scale(c(0), dy, *dx);
     for (int i = 1; i <= degree && (i < degree || dx != nullptr); ++i) {
-      convolve(g, k, conv, precision_of(spec.products), product);
+      convolve(g, k, conv, precision_of(spec.products), {}, product);
       if (dx != nullptr) add_scaled(stream(), *dx, -1, product, *dx);
       if (i == degree) break;
       g = place(i + 1);
