@@ -1,5 +1,6 @@
-// The series kernels for AVX2; compile with -mavx2 -mfma -O3.
+// The kernels for AVX2; compile with -mavx2 -mfma -O3.
 #define GSNET_ISA isa_avx2
+#include "backend/cpu/row_kernels.inc.h"
 #include "backend/cpu/series_kernels.inc.h"
 
 namespace gsnet::cpu {
@@ -23,5 +24,7 @@ const SeriesKernels& series_kernels_avx2() {
                                             nullptr};
   return kernels;
 }
+
+const RowKernels& row_kernels_avx2() { return isa_avx2::kRowKernels; }
 
 }  // namespace gsnet::cpu

@@ -1,5 +1,6 @@
-// The series kernels for AVX-512; compile with -mavx512f -mfma -O3.
+// The kernels for AVX-512; compile with -mavx512f -mfma -O3.
 #define GSNET_ISA isa_avx512
+#include "backend/cpu/row_kernels.inc.h"
 #include "backend/cpu/series_kernels.inc.h"
 
 namespace gsnet::cpu {
@@ -23,5 +24,7 @@ const SeriesKernels& series_kernels_avx512() {
                                             nullptr};
   return kernels;
 }
+
+const RowKernels& row_kernels_avx512() { return isa_avx512::kRowKernels; }
 
 }  // namespace gsnet::cpu

@@ -1,5 +1,6 @@
-// The series kernels for baseline x86-64; compile with the compiler's defaults.
+// The kernels for baseline x86-64; compile with the compiler's defaults.
 #define GSNET_ISA isa_base
+#include "backend/cpu/row_kernels.inc.h"
 #include "backend/cpu/series_kernels.inc.h"
 
 namespace gsnet::cpu {
@@ -23,5 +24,7 @@ const SeriesKernels& series_kernels_base() {
                                             nullptr};
   return kernels;
 }
+
+const RowKernels& row_kernels_base() { return isa_base::kRowKernels; }
 
 }  // namespace gsnet::cpu

@@ -46,6 +46,33 @@ void skew_square(const Block& b, int64_t row, int64_t column, const T* from, T* 
   }
 }
 
+/// The same of a 1x1 kernel, a matrix, a whole line of the caches at a time.
+template <class T>
+void skew_matrix_square(const Block& b, int64_t row, int64_t column, const T* from, T* to) {
+  const int64_t first = row * kSkewSide, high = std::min(kSkewSide, b.m - first);
+  const int64_t second = column * kSkewSide, wide = std::min(kSkewSide, b.m - second);
+  std::array<std::array<T, kSkewSide>, kSkewSide> across = {}, half = {};
+  for (int64_t i = 0; i < wide; ++i) {
+    const T* line = from + (second + i) * b.m + first;
+    for (int64_t o = 0; o < high; ++o) across[static_cast<size_t>(o)][static_cast<size_t>(i)] = line[o];
+  }
+  for (int64_t o = 0; o < high; ++o) {
+    const auto at = static_cast<size_t>(o);
+    const T* line = from + (first + o) * b.m + second;
+    for (int64_t i = 0; i < wide; ++i) {
+      half[at][static_cast<size_t>(i)] = (line[i] - across[at][static_cast<size_t>(i)]) / 2;
+    }
+  }
+  for (int64_t o = 0; o < high; ++o) {
+    std::copy_n(half[static_cast<size_t>(o)].data(), wide, to + (first + o) * b.m + second);
+  }
+  if (row == column) return;
+  for (int64_t i = 0; i < wide; ++i) {
+    T* line = to + (second + i) * b.m + first;
+    for (int64_t o = 0; o < high; ++o) line[o] = -half[static_cast<size_t>(o)][static_cast<size_t>(i)];
+  }
+}
+
 template <class T>
 double frobenius(const std::vector<T>& a) {
   double sum = 0;
@@ -206,7 +233,8 @@ void HostKernelNorm<T>::skew(const Tensor& w, int64_t groups, Tensor& k) {
       int64_t row = 0, column = item % pairs;
       for (; column > row; ++row) column -= row + 1;
       const int64_t group = item / pairs * b.size();
-      (b.taps() == 9 ? skew_square<9, T> : skew_square<0, T>)(b, row, column, w.data<T>() + group, k.data<T>() + group);
+      const auto square = b.taps() == 9 ? skew_square<9, T> : b.taps() == 1 ? skew_matrix_square<T> : skew_square<0, T>;
+      square(b, row, column, w.data<T>() + group, k.data<T>() + group);
     }
   });
 }

@@ -1,4 +1,5 @@
 // Which instruction set the processor has.
+#include "backend/cpu/row_kernels.h"
 #include "backend/cpu/series_kernels.h"
 
 #if defined(__linux__) && defined(__x86_64__)
@@ -43,6 +44,14 @@ const SeriesKernels& series_kernels() {
   if (__builtin_cpu_supports("avx512f")) return series_kernels_avx512();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return series_kernels_avx2();
   return series_kernels_base();
+}
+
+const RowKernels& row_kernels() {
+  static const RowKernels& kernels = __builtin_cpu_supports("avx512f") ? row_kernels_avx512()
+                                     : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+                                         ? row_kernels_avx2()
+                                         : row_kernels_base();
+  return kernels;
 }
 
 }  // namespace gsnet::cpu
