@@ -48,6 +48,9 @@ for depth in 5 15; do
   done
 done
 
+part "What the loader can feed"
+"$(program gsnet_bench_loader)" ${DATA:+"$DATA"}
+
 part "A short training"
 for machine in cuda cpu; do
   out=$(mktemp -d)

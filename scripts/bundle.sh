@@ -11,11 +11,11 @@ export PATH="$PATH:/usr/local/cuda/bin"
 # RPATH, not RUNPATH: libraries find theirs by it too.
 cmake --preset "${PRESET:-cuda}" -B build/cuda-bundle -DGSNET_OPENCV=OFF -DGSNET_ONNX=OFF -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
   '-DCMAKE_INSTALL_RPATH=$ORIGIN/lib' '-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags' >/dev/null
-cmake --build build/cuda-bundle --target gsnet_command gsnet_tests gsnet_bench_ops gsnet_bench_series_forms
+cmake --build build/cuda-bundle --target gsnet_command gsnet_tests gsnet_bench_ops gsnet_bench_series_forms gsnet_bench_loader
 rm -rf "$folder"
 mkdir -p "$folder/lib"
 cp build/cuda-bundle/gsnet build/cuda-bundle/tests/gsnet_tests build/cuda-bundle/gsnet_bench_ops \
-   build/cuda-bundle/gsnet_bench_series_forms "$folder"
+   build/cuda-bundle/gsnet_bench_series_forms build/cuda-bundle/gsnet_bench_loader "$folder"
 strip "$folder"/gsnet*
 # Everything but the C library and what the CUDA runtime brings.
 ldd "$folder"/gsnet* | awk '$2 == "=>" && $3 ~ "^/" {print $3}' | sort -u |
