@@ -51,7 +51,7 @@ struct Faces {
   }
 };
 
-Tensor embedded(const std::string& path) { return io::read_safetensors(path).at("embeddings"); }
+[[maybe_unused]] Tensor embedded(const std::string& path) { return io::read_safetensors(path).at("embeddings"); }
 
 }  // namespace
 
