@@ -209,11 +209,14 @@ TEST_CASE("cpu: every instruction set the processor has", "[cpu][series]") {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.push_back(&cpu::series_kernels_avx2());
   // Small groups on a map of many pixels take a gradient of their own, with widths that four does not divide too.
   // The seventh: blocks of one vector of images, so tiles are taken in twos, and there are nine, some over the edge.
-  // Then gradients whose terms wait for each other, over several blocks and chunks, and one that all threads share.
-  const std::vector<Case> cases = {{21, 13, 2, 5, 4, 3, 3, 4},   {21, 13, 2, 2, 2, 3, 3, 4}, {7, 40, 1, 8, 8, 3, 3, 3},
-                                   {37, 8, 3, 9, 8, 3, 3, 3},    {21, 7, 2, 8, 9, 3, 3, 3},  {5, 3, 1, 16, 5, 1, 3, 3},
-                                   {19, 20, 1, 11, 10, 3, 3, 3}, {70, 64, 1, 4, 4, 3, 3, 3}, {90, 64, 2, 9, 8, 3, 3, 2},
-                                   {36, 256, 1, 4, 4, 3, 3, 2}};
+  // Then gradients whose terms wait for each other, over several blocks and chunks, and one that all threads share; and
+  // tiles along rows: one, an odd number, some over the edge, blocks of one vector and of two, rows shared by threads.
+  const std::vector<Case> cases = {
+      {21, 13, 2, 5, 4, 3, 3, 4},   {21, 13, 2, 2, 2, 3, 3, 4}, {7, 40, 1, 8, 8, 3, 3, 3},
+      {37, 8, 3, 9, 8, 3, 3, 3},    {21, 7, 2, 8, 9, 3, 3, 3},  {5, 3, 1, 16, 5, 1, 3, 3},
+      {19, 20, 1, 11, 10, 3, 3, 3}, {70, 64, 1, 4, 4, 3, 3, 3}, {90, 64, 2, 9, 8, 3, 3, 2},
+      {36, 256, 1, 4, 4, 3, 3, 2},  {37, 8, 2, 1, 4, 3, 3, 3},  {21, 12, 2, 5, 10, 3, 3, 3},
+      {37, 5, 2, 7, 12, 3, 3, 2},   {3, 6, 1, 16, 7, 3, 3, 3},  {49, 1, 4, 40, 8, 3, 3, 2}};
   for (const Case& c : cases) {
     const Problem problem = problem_of(c, oracle);
     SeriesSpec spec = exponential(c.degree, c.groups, SeriesSave::iterates);

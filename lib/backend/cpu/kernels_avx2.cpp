@@ -16,11 +16,13 @@ const SeriesKernels& series_kernels_avx2() {
                                             isa_avx2::gather_pixels,
                                             isa_avx2::columns_of,
                                             isa_avx2::conv,
+                                            isa_avx2::stores_done,
                                             isa_avx2::products,
                                             isa_avx2::gradient,
                                             isa_avx2::small_gradient,
                                             isa_avx2::tile_kernels<isa_avx2::Toeplitz2>(),
                                             isa_avx2::tile_kernels<isa_avx2::Winograd4>(),
+                                            isa_avx2::line_kernels<isa_avx2::Winograd4>(),
                                             nullptr};
   return kernels;
 }

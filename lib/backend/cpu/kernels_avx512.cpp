@@ -16,11 +16,13 @@ const SeriesKernels& series_kernels_avx512() {
                                             isa_avx512::gather_pixels,
                                             isa_avx512::columns_of,
                                             isa_avx512::conv,
+                                            isa_avx512::stores_done,
                                             isa_avx512::products,
                                             isa_avx512::gradient,
                                             isa_avx512::small_gradient,
                                             isa_avx512::tile_kernels<isa_avx512::Toeplitz2>(),
                                             isa_avx512::tile_kernels<isa_avx512::Winograd4>(),
+                                            isa_avx512::line_kernels<isa_avx512::Winograd4>(),
                                             nullptr};
   return kernels;
 }

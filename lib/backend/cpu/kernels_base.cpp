@@ -16,11 +16,13 @@ const SeriesKernels& series_kernels_base() {
                                             isa_base::gather_pixels,
                                             isa_base::columns_of,
                                             isa_base::conv,
+                                            isa_base::stores_done,
                                             isa_base::products,
                                             isa_base::gradient,
                                             isa_base::small_gradient,
                                             isa_base::tile_kernels<isa_base::Toeplitz2>(),
                                             isa_base::tile_kernels<isa_base::Winograd4>(),
+                                            isa_base::line_kernels<isa_base::Winograd4>(),
                                             nullptr};
   return kernels;
 }

@@ -101,19 +101,28 @@ struct Backward {
 
   float* a_of(int m, float* buffers) const { return buffers + layout.a + m % (terms + 1) * plan.buffer_floats(); }
 
+  /// The member's part of the taps or of the frequencies along a row.
   void small_gradient_step(const Member& member, int m, int64_t task, bool first_of_group, float* buffers) const {
-    const Share taps = member.share(taps_of(plan.geometry));
     if (task < 0) return;
-    plan.kernels->small_gradient(
-        plan.geometry,
-        {a_of(m, buffers), iterate(m + 1, task, buffers), ratio(m + 1), gradient_of(member.team(), plan.group_of(task)),
-         !first_of_group || m > 0, plan.vectors_of(task), taps.begin, taps.end});
+    const SeriesGeometry& g = plan.geometry;
+    const LineKernels* lines = plan.line_gradient;
+    const Share part = member.share(lines != nullptr ? lines->products : taps_of(g));
+    const SmallGradientStep step = {a_of(m, buffers),
+                                    iterate(m + 1, task, buffers),
+                                    ratio(m + 1),
+                                    gradient_of(member.team(), plan.group_of(task)),
+                                    !first_of_group || m > 0,
+                                    plan.vectors_of(task),
+                                    part.begin,
+                                    part.end};
+    if (lines == nullptr) return plan.kernels->small_gradient(g, step);
+    lines->gradient(g, step, buffers + layout.step + member.rank() * lines->gradient_scratch(g));
   }
 
   /// The columns of u_{m+1}, and the products of the batch that ends with term m.
   void gradient_step(const Member& member, int m, int64_t task, bool first_of_group, float* buffers) const {
     const SeriesGeometry& g = plan.geometry;
-    if (plan.small_gradient) return small_gradient_step(member, m, task, first_of_group, buffers);
+    if (plan.by_lanes()) return small_gradient_step(member, m, task, first_of_group, buffers);
     const int64_t slot = m % terms;
     if (task >= 0) {
       const Share pixels = member.share(pixels_of(g));
@@ -148,7 +157,7 @@ struct Backward {
       s.sum = buffers + layout.sum;
       s.sum_in = m == 0 ? s.u : s.sum;
     }
-    if (plan.tiles != nullptr || plan.reduced != nullptr) member.meet();  // the gradient's scratch may be the step's
+    if (plan.form() != nullptr || plan.reduced != nullptr) member.meet();  // the gradient's scratch may be the step's
     series_step(plan, member, task, s, buffers + layout.step);
   }
 

@@ -38,6 +38,7 @@ struct Outputs {
     Vector total = product * beta;
     if (step.x != nullptr) total = multiply_add(alpha, load(step.x + to), total);
     store(step.out + to, total);
+    if (step.kept != nullptr) store_past(step.kept + to, total);
     if (step.sum != nullptr) store(step.sum + to, load(step.sum_in + to) + total);
   }
 };

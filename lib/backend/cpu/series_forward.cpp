@@ -17,7 +17,7 @@ struct Forward {
   const float* weights;
   const SeriesSaved* saved;
 
-  static constexpr int64_t kIterates = 2;  // in turn, where they are not saved
+  static constexpr int64_t kIterates = 2;  // in turn
 
   static int64_t scratch_floats(const SeriesPlan& plan) {
     return kIterates * plan.buffer_floats() + step_scratch_floats(plan);
@@ -28,10 +28,11 @@ struct Forward {
     return sign * static_cast<float>(spec.coefficients[at] / spec.coefficients[at - 1]);
   }
 
-  /// Where u_m is: u_1 .. u_{K-1}.
-  float* iterate(int m, int64_t task, float* scratch) const {
-    if (saved != nullptr) return saved->tensors[static_cast<size_t>(m - 1)].data<float>() + plan.saved_offset(task);
-    return scratch + m % kIterates * plan.buffer_floats();
+  /// Where u_m is, and where it is kept: u_1 .. u_{K-1}.
+  float* iterate(int m, float* scratch) const { return scratch + m % kIterates * plan.buffer_floats(); }
+  float* kept(int m, int64_t task) const {
+    if (saved == nullptr) return nullptr;
+    return saved->tensors[static_cast<size_t>(m - 1)].data<float>() + plan.saved_offset(task);
   }
 
   /// The series of a task, from a block x to a block y, which may be x.
@@ -47,14 +48,16 @@ struct Forward {
     for (int m = spec.degree(); m > 0; --m) {
       ConvStep s = {};
       if (task >= 0) {
-        s.u = m == spec.degree() ? start : iterate(m, task, scratch);
+        s.u = m == spec.degree() ? start : iterate(m, scratch);
         s.weights = weights + plan.group_of(task) * plan.weight_floats();
         s.x = x;
-        s.out = m == 1 ? y : iterate(m - 1, task, scratch);
+        s.out = m == 1 ? y : iterate(m - 1, scratch);
+        s.kept = m == 1 ? nullptr : kept(m - 1, task);
         s.alpha = m == 1 ? first : 1;
         s.beta = m == 1 ? first * ratio(1) : ratio(m);
       }
       series_step(plan, member, task, s, scratch + kIterates * plan.buffer_floats());
+      if (s.kept != nullptr) plan.kernels->kept();
       member.meet();
     }
   }
@@ -64,13 +67,13 @@ struct Forward {
 Tensor packed_weights(const SeriesMachine& machine, const SeriesPlan& plan, const Tensor& k, const SeriesSpec& spec) {
   const int64_t count = plan.groups * plan.weight_floats();
   SeriesCache* cache = spec.cache.get();
-  const bool kept = cache != nullptr && cache->packed && cache->packed.numel() == count && cache->form == plan.tiles;
+  const bool kept = cache != nullptr && cache->packed && cache->packed.numel() == count && cache->form == plan.form();
   if (kept && plan.reduced == nullptr) return cache->packed;
   Tensor packed = Tensor::empty({count}, DType::f32, Layout::row_major, machine.memory);
   pack_series_weights(plan, k.data<float>(), machine.threads, packed.data<float>());
   if (cache != nullptr && plan.reduced == nullptr) {
     cache->packed = packed;
-    cache->form = plan.tiles;
+    cache->form = plan.form();
   }
   return packed;
 }

@@ -132,6 +132,9 @@ int64_t gradient_slots(const SeriesPlan& plan, int degree) {
 }
 
 int64_t gradient_scratch_floats(const SeriesPlan& plan, int degree) {
+  if (plan.line_gradient != nullptr) {
+    return plan.team_size * plan.line_gradient->gradient_scratch(plan.geometry);
+  }
   if (plan.tiles != nullptr) return gradient_slots(plan, degree) * slot_floats(plan);
   return plan.reduced != nullptr ? plan.terms_at_once(degree) * reduced_term_floats(plan) : 0;
 }
@@ -148,8 +151,12 @@ const float* gradient_taps(const SeriesPlan& plan, const float* gradient, int64_
   const int64_t wide = std::min(g.columns - block, 2 * plan.kernels->vector);
   const int64_t first = run_begin(g, run), count = (run_begin(g, run + 1) - first) * wide;
   const int64_t before = block * g.channels + first * wide;
-  if (plan.tiles == nullptr) return gradient + before * taps_of(g);
+  if (plan.tiles == nullptr && plan.line_gradient == nullptr) return gradient + before * taps_of(g);
   scratch.resize(static_cast<size_t>(count * taps_of(g)));
+  if (plan.line_gradient != nullptr) {
+    plan.line_gradient->taps(g, gradient, run, scratch.data());
+    return scratch.data();
+  }
   plan.tiles->kernel_adjoint(gradient + before, g.columns * g.channels, scratch.data(), count, count);
   return scratch.data();
 }

@@ -72,12 +72,14 @@ struct GatherPixels {
   int64_t image_stride;
 };
 
-/// out = alpha x + beta J u;  sum = sum_in + out. x, sum_in and sum may be null; x may be out.
+/// out = alpha x + beta J u;  sum = sum_in + out. x, sum_in and sum may be null; x may be out. kept: null, or where out
+/// goes too, past the caches, at an address that a vector may have.
 struct ConvStep {
   const float* u;
   const float* weights;
   const float* x;
   float* out;
+  float* kept;
   const float* sum_in;
   float* sum;
   float alpha, beta;
@@ -139,6 +141,27 @@ struct TileKernels {
   void (*kernel_adjoint)(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t count);
 };
 
+/// A 3x3 convolution by fewer multiplications along rows only, for groups of few channels: a tile of `outputs` pixels
+/// of a row is spread to `products` frequencies, each of which is summed over the kernel's three rows.
+///   weights   [run][frequency][row of the kernel][in][channel of the run]
+///   gradient  [frequency][row of the kernel][out][in][lane], lanes not yet added up
+struct LineKernels {
+  int64_t outputs, products;
+  int64_t most_channels;  ///< of a group, for which these are faster than tiles
+
+  /// Floats of scratch for conv.
+  int64_t (*scratch)(const SeriesGeometry&, int64_t vectors);
+  /// Rows [begin, end) of the picture of a step.
+  void (*conv)(const SeriesGeometry&, const ConvStep&, float* scratch);
+  /// One run's weights from [tap][count].
+  void (*kernel)(const float* from, float* to, int64_t count);
+  /// The same for a gradient; begin and end of its step count frequencies.
+  int64_t (*gradient_scratch)(const SeriesGeometry&);
+  void (*gradient)(const SeriesGeometry&, const SmallGradientStep&, float* scratch);
+  /// One run's gradient [tap][channel of the run][in], input channels padded.
+  void (*taps)(const SeriesGeometry&, const float* gradient, int64_t run, float* to);
+};
+
 /// The same with operands of bf16, sums in float. Arrays of bf16 lie in the memory of floats and are laid out as these,
 /// but for pairs of what is summed over, which lie beside each other:
 ///   columns  [column block][pixel or tile][lane / 2][in of the block][2]
@@ -186,6 +209,8 @@ struct SeriesKernels {
   void (*columns)(const SeriesGeometry&, const float* u, float scale, int64_t vectors, float* out, int64_t begin,
                   int64_t end);
   void (*conv)(const SeriesGeometry&, const ConvStep&);
+  /// Other threads see what this one's steps kept.
+  void (*kept)();
   /// out = J u of a 1x1 kernel on a row of pixels, of two vectors, run by run; the step's other members are not read.
   void (*products)(const SeriesGeometry&, const ConvStep&);
   void (*gradient)(const SeriesGeometry&, const GradientStep&);
@@ -194,6 +219,7 @@ struct SeriesKernels {
 
   TileKernels whole_of_2;  ///< pictures of 2 x 2: 9 products for 16
   TileKernels tiles_of_4;  ///< 4 x 4 pixels by 36 products for 144
+  LineKernels lines_of_4;  ///< 4 pixels of a row by 18 products for 36
 
   const ReducedKernels* reduced;  ///< null: the processor has no products of bf16
 };

@@ -2,9 +2,8 @@
 // an instruction set, after it has named GSNET_ISA.
 #pragma once
 
+#include "backend/cpu/series_lines.inc.h"
 #include "backend/cpu/series_pixels.inc.h"
-#include "backend/cpu/series_small.inc.h"
-#include "backend/cpu/series_tiles.inc.h"
 
 namespace gsnet::cpu::GSNET_ISA {
 

@@ -75,6 +75,16 @@ void choose_tiles(const SeriesKernels& kernels, SeriesPlan& plan) {
   plan.tiles_wide = wide;
 }
 
+/// Likewise, for groups of few channels.
+void choose_lines(const SeriesKernels& kernels, SeriesPlan& plan) {
+  const SeriesGeometry& g = plan.geometry;
+  const LineKernels& lines = kernels.lines_of_4;
+  if (g.kernel_height != 3 || g.kernel_width != 3 || g.channels > lines.most_channels) return;
+  if (3 * ceil_div(g.width, lines.outputs) * lines.products > 2 * (3 * g.width - 2)) return;
+  plan.line_gradient = &lines;
+  if (plan.reduced == nullptr) plan.lines = &lines;
+}
+
 constexpr int64_t kLineFloats = 16;  // of a line of the caches
 
 /// Blocks of two vectors of images use each weight twice; where they fill the second-level cache and the weights are
@@ -84,7 +94,7 @@ void choose_blocks(SeriesPlan& plan) {
   const int64_t vector = plan.kernels->vector, block = 2 * vector * pixels_of(g) * g.channels;
   const bool one_tile = plan.tiles != nullptr && plan.tiles_high * plan.tiles_wide == 1;
   const bool large = block >= kLargeBlockFloats && plan.weight_floats() <= 10 * block;
-  plan.vectors = large && !one_tile && !plan.paired() ? 1 : 2;
+  plan.vectors = (large && !one_tile && !plan.paired()) || (plan.lines != nullptr && g.width > 4) ? 1 : 2;
   const int64_t lanes = plan.vectors * vector;
   plan.blocks = ceil_div(plan.images, lanes);
   plan.last_vectors = ceil_div(plan.images - (plan.blocks - 1) * lanes, vector);
@@ -111,10 +121,11 @@ SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape
   plan.channels = x[1];
   plan.kernel_height = k[2];
   plan.kernel_width = k[3];
-  if (spec.products != SeriesProducts::direct) choose_tiles(kernels, plan);
+  if (spec.products != SeriesProducts::direct) choose_lines(kernels, plan);
+  if (spec.products != SeriesProducts::direct && plan.line_gradient == nullptr) choose_tiles(kernels, plan);
   const SeriesGeometry& g = plan.geometry;
-  plan.small_gradient = plan.tiles == nullptr && 2 * g.channels <= kernels.vector && taps_of(g) <= kMostSmallTaps &&
-                        pixels_of(g) >= kFewestSmallPixels;
+  plan.small_gradient = plan.tiles == nullptr && plan.line_gradient == nullptr && 2 * g.channels <= kernels.vector &&
+                        taps_of(g) <= kMostSmallTaps && pixels_of(g) >= kFewestSmallPixels;
   choose_blocks(plan);
   if (omp_in_parallel() != 0) threads = 1;  // teams must be complete
   plan.team_size = best_team_size(plan.tasks(), threads);
@@ -123,16 +134,21 @@ SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape
 }
 
 int64_t SeriesPlan::buffer_floats() const {
-  const int64_t most = blocks > 1 ? vectors : last_vectors;
-  return staggered(pixels_of(geometry) * geometry.channels * most * kernels->vector);
+  return staggered(pixels_of(geometry) * geometry.channels * most_vectors() * kernels->vector);
 }
 
 int64_t SeriesPlan::column_floats() const {
-  const int64_t most = blocks > 1 ? vectors : last_vectors;
-  return staggered(pixels_of(geometry) * geometry.columns * most * kernels->vector);
+  if (by_lanes()) return 0;
+  return staggered(pixels_of(geometry) * geometry.columns * most_vectors() * kernels->vector);
 }
 
-int64_t SeriesPlan::gradient_floats() const { return staggered(geometry.columns * geometry.channels * products()); }
+int64_t SeriesPlan::gradient_floats() const {
+  if (line_gradient != nullptr) {
+    const int64_t sums = line_gradient->products * geometry.kernel_height * geometry.channels * geometry.channels;
+    return staggered(sums * kernels->vector);
+  }
+  return staggered(geometry.columns * geometry.channels * products());
+}
 
 SeriesGeometry SeriesPlan::tile_row(int64_t count) const {
   SeriesGeometry row = geometry;
@@ -143,18 +159,16 @@ SeriesGeometry SeriesPlan::tile_row(int64_t count) const {
 }
 
 int64_t SeriesPlan::frequency_floats(int64_t count) const {
-  const int64_t most = blocks > 1 ? vectors : last_vectors, even = ceil_div(count, 2) * 2;
-  return staggered(even * geometry.channels * most * kernels->vector);
+  const int64_t even = ceil_div(count, 2) * 2;
+  return staggered(even * geometry.channels * most_vectors() * kernels->vector);
 }
 
 int64_t SeriesPlan::column_frequency_floats() const {
-  const int64_t most = blocks > 1 ? vectors : last_vectors;
-  return staggered(tiles_a_gradient * geometry.columns * most * kernels->vector);
+  return staggered(tiles_a_gradient * geometry.columns * most_vectors() * kernels->vector);
 }
 
 int64_t SeriesPlan::output_frequency_floats() const {
-  const int64_t most = blocks > 1 ? vectors : last_vectors;
-  return staggered(tiles_a_gradient * geometry.channels * most * kernels->vector);
+  return staggered(tiles_a_gradient * geometry.channels * most_vectors() * kernels->vector);
 }
 
 int64_t SeriesPlan::saved_offset(int64_t task) const {
@@ -187,7 +201,8 @@ BlockView SeriesPlan::view(const Tensor& x, int64_t task) const {
 }
 
 int64_t SeriesPlan::terms_at_once(int64_t degree) const {
-  return gradient_waits ? 1 : std::clamp<int64_t>(32 / pixels_of(geometry), 1, degree);
+  if (gradient_waits || by_lanes()) return 1;
+  return std::clamp<int64_t>(32 / pixels_of(geometry), 1, degree);
 }
 
 int64_t SeriesPlan::whole_tap(int64_t tap) const {
@@ -262,14 +277,18 @@ void pack_series_weights(const SeriesPlan& plan, const float* k, int threads, fl
         pack_reduced_run(plan, group, run, to);
         continue;
       }
-      if (plan.tiles == nullptr) {
+      if (plan.form() == nullptr) {
         pack_run(plan, group, first, size, to + first * g.channels * taps_of(g));
         continue;
       }
       const int64_t count = g.channels * size;
       taps.resize(static_cast<size_t>(count * taps_of(g)));
       pack_run(plan, group, first, size, taps.data());
-      plan.tiles->kernel(taps.data(), count, to + first * g.channels, square, count);
+      if (plan.lines != nullptr) {
+        plan.lines->kernel(taps.data(), to + first * g.channels * plan.products(), count);
+      } else {
+        plan.tiles->kernel(taps.data(), count, to + first * g.channels, square, count);
+      }
     }
   });
 }

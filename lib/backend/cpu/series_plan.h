@@ -24,8 +24,9 @@ struct SeriesPlan {
   void (*spread)(const SeriesGeometry&, const TileStep&);
   void (*spread_outputs)(const SeriesGeometry&, const TileStep&);
   void (*spread_pairs)(const SeriesGeometry&, const TileStep&, int64_t wide);
-  bool small_gradient;  ///< by SeriesKernels::small_gradient; no tiles then
-  bool gradient_waits;  ///< products of tiles' gradients wait for more of them, see GradientQueue
+  const LineKernels *lines, *line_gradient;  ///< null: not by these; no tiles then
+  bool small_gradient;                       ///< by SeriesKernels::small_gradient; neither tiles nor lines then
+  bool gradient_waits;                       ///< products of tiles' gradients wait for more of them, see GradientQueue
   int64_t tiles_high, tiles_wide;
   int64_t tiles_a_step, tiles_a_gradient;  ///< whose frequencies are computed before they are used
 
@@ -41,13 +42,17 @@ struct SeriesPlan {
     return groups_in_turn ? block * groups + group : group * blocks + block;
   }
   int64_t block_of(int64_t task) const { return groups_in_turn ? task / groups : task % blocks; }
+  int64_t most_vectors() const { return blocks > 1 ? vectors : last_vectors; }  ///< of any block
   int64_t vectors_of(int64_t task) const { return block_of(task) + 1 == blocks ? last_vectors : vectors; }
   /// Floats of the largest block, rounded up so that neighbouring buffers do not fall on the same cache sets.
   int64_t buffer_floats() const;
+  /// The weight gradient's sums are spread over lanes: it takes no columns.
+  bool by_lanes() const { return small_gradient || line_gradient != nullptr; }
   /// Of a block with its channels padded to whole vectors.
   int64_t column_floats() const;
   int64_t gradient_floats() const;
-  /// Of one group's packed weights: [run][tap][in][channel of the run], or [frequency][run][in][channel of the run].
+  /// Of one group's packed weights: [run][tap][in][channel of the run], or [frequency][run][in][channel of the run], or
+  /// those of LineKernels.
   int64_t weight_floats() const { return geometry.channels * geometry.channels * products(); }
   /// Numbers of one tap or frequency of the runs before this one, floats or bf16.
   int64_t weights_before(int64_t run) const {
@@ -55,7 +60,12 @@ struct SeriesPlan {
   }
   bool paired() const { return reduced != nullptr && reduced->paired; }
   /// Products over channels that a pixel takes, or a tile.
-  int64_t products() const { return tiles != nullptr ? tiles->products * tiles->products : taps_of(geometry); }
+  int64_t products() const {
+    if (lines != nullptr) return lines->products * geometry.kernel_height;
+    return tiles != nullptr ? tiles->products * tiles->products : taps_of(geometry);
+  }
+  /// Which of the forms packed weights are of.
+  const void* form() const { return lines != nullptr ? static_cast<const void*>(lines) : tiles; }
   /// The row of tiles that one frequency of `count` of them is to the kernels: a 1x1 convolution.
   SeriesGeometry tile_row(int64_t count) const;
   /// From frequency to frequency of so many tiles of a block; of tiles_a_gradient of one with its channels padded, and

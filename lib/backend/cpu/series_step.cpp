@@ -64,6 +64,7 @@ void step_by_tiles(const SeriesPlan& plan, const Member& member, int64_t task, c
 }  // namespace
 
 int64_t step_scratch_floats(const SeriesPlan& plan) {
+  if (plan.lines != nullptr) return plan.team_size * plan.lines->scratch(plan.geometry, plan.most_vectors());
   if (plan.tiles != nullptr) return 2 * plan.products() * plan.frequency_floats(plan.tiles_a_step);
   return plan.reduced != nullptr ? plan.buffer_floats() : 0;
 }
@@ -85,9 +86,12 @@ void series_step(const SeriesPlan& plan, const Member& member, int64_t task, Con
     member.meet();
   }
   if (task < 0) return;
-  const Share part = member.share(g.runs * pixels_of(g));
+  const Share part = member.share(plan.lines != nullptr ? g.height : g.runs * pixels_of(g));
   step.begin = part.begin;
   step.end = part.end;
+  if (plan.lines != nullptr) {
+    return plan.lines->conv(g, step, scratch + member.rank() * plan.lines->scratch(g, plan.most_vectors()));
+  }
   (plan.reduced != nullptr ? plan.reduced->conv : plan.kernels->conv)(g, step);
 }
 

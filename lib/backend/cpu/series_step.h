@@ -1,4 +1,4 @@
-// One convolution step of a series, by direct products or by tiles.
+// One convolution step of a series, by direct products, by tiles or by lines.
 #pragma once
 
 #include "backend/cpu/series_team.h"

@@ -18,6 +18,7 @@ class Member {
       : size_(plan.team_size), team_(thread / plan.team_size), rank_(thread % plan.team_size) {}
 
   int64_t team() const { return team_; }
+  int64_t rank() const { return rank_; }
   /// Of all teams' threads.
   int64_t thread() const { return team_ * size_ + rank_; }
   Share share(int64_t count) const { return {count * rank_ / size_, count * (rank_ + 1) / size_}; }

@@ -252,6 +252,7 @@ static void gather_run(const GatherRun run, const ConvStep c) {
     total *= beta;
     if (c.x != nullptr) total = multiply_add(alpha, load(c.x + to), total);
     store(c.out + to, total);
+    if (c.kept != nullptr) store_past(c.kept + to, total);
     if (kSum) store(c.sum + to, load(c.sum_in + to) + total);
   };
   for (int64_t n = 0; n < run.count; ++n) {

@@ -24,6 +24,19 @@ using LooseVector = float __attribute__((vector_size(kVector * sizeof(float)), a
 static inline Vector load(const float* p) { return *reinterpret_cast<const LooseVector*>(p); }
 static inline void store(float* p, Vector v) { *reinterpret_cast<LooseVector*>(p) = v; }
 
+/// Past the caches, for what is read much later: nothing is read to be overwritten, nothing driven out. Others see it
+/// after stores_done().
+static inline void store_past(float* p, Vector v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, v);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, v);
+#else
+  _mm_stream_ps(p, v);
+#endif
+}
+static inline void stores_done() { _mm_sfence(); }
+
 static inline Vector fill(float a) { return a - Vector{}; }
 
 /// a b + c

@@ -12,7 +12,8 @@ namespace {
 /// patches[channel's group][pixel][channel of the group][tap] of v (C, H, W), zeros outside the picture.
 template <class T>
 std::vector<T> patches_of(int threads, const Tensor& v, const Shape& k) {
-  const int64_t high = v.shape()[1], wide = v.shape()[2], pixels = high * wide, m = k[1], taps = k[2] * k[3];
+  const int64_t high = v.shape()[1], wide = v.shape()[2], pixels = high * wide, m = k[1];
+  const int64_t down = k[2] / 2, right = k[3] / 2, taps = k[2] * k[3];
   std::vector<T> patches(static_cast<size_t>(v.numel() * taps));
   parallel_for(threads, v.shape()[0], pixels * taps, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c) {
@@ -21,8 +22,8 @@ std::vector<T> patches_of(int threads, const Tensor& v, const Shape& k) {
       for (int64_t y = 0; y < high; ++y) {
         for (int64_t x = 0; x < wide; ++x, to += m * taps) {
           T* tap = to;
-          for (int64_t row = y - k[2] / 2; row <= y + k[2] / 2; ++row) {
-            for (int64_t column = x - k[3] / 2; column <= x + k[3] / 2; ++column) {
+          for (int64_t row = y - down; row <= y + down; ++row) {
+            for (int64_t column = x - right; column <= x + right; ++column) {
               const bool inside = row >= 0 && row < high && column >= 0 && column < wide;
               *tap++ = inside ? from[row * wide + column] : T{0};
             }
