@@ -1,30 +1,42 @@
 #!/usr/bin/env bash
 # On a machine with a device: every op case against the reference machine, then timings of ops, of the series and of
 # training steps beside the same network in that machine's PyTorch, eager and compiled, then a short training on both
-# machines. Prints what belongs into docs/performance.md.
+# machines. Prints what belongs into docs/performance.md. What fails is named, the rest goes on, and 1 is returned.
 # usage: bench/gpu.sh [FOLDER]     FOLDER: of gsnet, gsnet_tests and gsnet_bench_* (default build/cuda)
 #                                  PYTHON: an interpreter with torch; DATA: a folder of CIFAR-10, else the embedded pictures
-set -euo pipefail
+set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 folder=${1:-$here/../build/cuda}
 program() { if [ -x "$folder/tests/$1" ]; then echo "$folder/tests/$1"; else echo "$folder/$1"; fi; }
 python=${PYTHON:-python3}
 part() { printf '\n## %s\n\n' "$1"; }
+failed=0
+try() {
+  "$@" && return
+  echo "failed ($?): $*"
+  failed=1
+}
+
+# Where CUDA's libraries are only those that PyTorch brought.
+if ldd "$(program gsnet)" | grep -q "not found"; then
+  brought=$("$python" -c 'import glob, sys; print(":".join(sorted(f for p in sys.path for f in glob.glob(p + "/nvidia/*/lib"))))')
+  export LD_LIBRARY_PATH="${brought:-}:${LD_LIBRARY_PATH:-}"
+fi
 
 part "Device"
-nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
+try nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
 
 part "Parity"
-"$(program gsnet_tests)" "[cuda]"
+try "$(program gsnet_tests)" "[cuda]"
 
 part "Ops, 256 images"
-"$(program gsnet_bench_ops)" --images 256 cuda
+try "$(program gsnet_bench_ops)" --images 256 cuda
 
 part "The series alone"
-for precision in f32 tf32 bf16; do "$(program gsnet)" bench --series --backend cuda --precision "$precision"; done
+for precision in f32 tf32 bf16; do try "$(program gsnet)" bench --series --backend cuda --precision "$precision"; done
 
 part "The series in all its forms"
-"$(program gsnet_bench_series_forms)" 256
+try "$(program gsnet_bench_series_forms)" 256
 
 part "Training steps and evaluation, images a second"
 for depth in 5 15; do
@@ -34,13 +46,13 @@ for depth in 5 15; do
     for setting in $settings; do set_options+=(--set "$setting"); done
     for precision in f32 tf32 bf16; do
       echo "gsnet, depth $depth, $name, $precision"
-      "$(program gsnet)" bench --backend cuda --batch 256 --precision "$precision" --set "depth=$depth" \
+      try "$(program gsnet)" bench --backend cuda --batch 256 --precision "$precision" --set "depth=$depth" \
         "${set_options[@]}" --json
     done
     if "$python" -c "import torch" 2>/dev/null; then
       for variant in eager compiled; do
         for mode in train eval; do
-          "$python" "$here/peers/time_peer.py" --device cuda --depth "$depth" --conv "$name" --batch 256 --classes 10 \
+          try "$python" "$here/peers/time_peer.py" --device cuda --depth "$depth" --conv "$name" --batch 256 --classes 10 \
             --variant "$variant" --mode "$mode" --seconds 3 --repeats 2 --json
         done
       done
@@ -49,16 +61,17 @@ for depth in 5 15; do
 done
 
 part "What the loader can feed"
-"$(program gsnet_bench_loader)" ${DATA:+"$DATA"}
+try "$(program gsnet_bench_loader)" ${DATA:+"$DATA"}
 
 part "A short training"
 for machine in cuda cpu; do
   out=$(mktemp -d)
   if [ -n "${DATA:-}" ]; then
-    "$(program gsnet)" train "$here/../recipes/cifar10_quick.toml" --data "$DATA" --out "$out/run" --backend "$machine" \
+    try "$(program gsnet)" train "$here/../recipes/cifar10_quick.toml" --data "$DATA" --out "$out/run" --backend "$machine" \
       --set data.limit=12000 --set run.epochs=1
   else
-    "$(program gsnet)" train "$here/../recipes/glyphs.toml" --out "$out/run" --backend "$machine"
+    try "$(program gsnet)" train "$here/../recipes/glyphs.toml" --out "$out/run" --backend "$machine"
   fi
   rm -rf "$out"
 done
+exit "$failed"

@@ -24,7 +24,8 @@ template <class V>
 struct ConvEpilogue {
   const V* bias = nullptr;                                ///< (Co)
   const V* addend = nullptr;                              ///< of y's shape and layout
-  double low = -std::numeric_limits<double>::infinity();  ///< at most high; NaN may become either
+  /// low at most high; NaN may become either of them, and where there is a low but no high, infinity the largest number.
+  double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
 
   bool clips() const {

@@ -1,5 +1,6 @@
 #include "backend/cuda/conv_plans.h"
 
+#include <cuda_runtime.h>
 #include <cudnn.h>
 #include <cudnn_graph.h>
 #include <fmt/format.h>
@@ -69,13 +70,13 @@ class Descriptor {
 
 /// Channels-last: axes in the order (N, C, H, W), C neighbours in memory. between: from one operation of a graph to the
 /// next, nowhere in memory.
-Descriptor tensor(int64_t id, const Shape& s, bool between = false) {
+Descriptor tensor(int64_t id, const Shape& s, int64_t alignment, bool between = false) {
   Descriptor made(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   made.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT);
   made.set(CUDNN_ATTR_TENSOR_DIMENSIONS, {s[0], s[1], s[2], s[3]});
   made.set(CUDNN_ATTR_TENSOR_STRIDES, {s[1] * s[2] * s[3], 1, s[3] * s[1], s[1]});
   made.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, {id});
-  made.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, {int64_t{64}});
+  made.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, {alignment});
   if (between) made.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, true);
   made.finalise("a tensor of a convolution");
   return made;
@@ -138,11 +139,12 @@ Descriptor engine_of(const Descriptor& config) {
   return engine;
 }
 
-/// What the library would try, the best first.
-std::vector<Descriptor> configurations(const Descriptor& graph, cudnnBackendHeurMode_t mode) {
+/// What the library would try, the best first. device: described, or null.
+std::vector<Descriptor> configurations(const Descriptor& graph, cudnnBackendHeurMode_t mode, const Descriptor* device) {
   Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
   heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, mode);
+  if (device != nullptr) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *device);
   if (!heuristics.try_finalise()) return {};
   int64_t count = 0;
   check(cudnnBackendGetAttribute(heuristics.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0,
@@ -164,15 +166,32 @@ std::vector<Descriptor> configurations(const Descriptor& graph, cudnnBackendHeur
 }  // namespace
 
 struct ConvPlans::Handle {
+  static constexpr int64_t kZeros = 16384;  // channels
+
   explicit Handle(void* stream) {
     check(cudnnCreate(&get), "cuDNN");
     check(cudnnSetStream(get, static_cast<cudaStream_t>(stream)), "cuDNN");
+    constexpr size_t kBytes = kZeros * sizeof(float);
+    GSNET_CHECK(cudaMalloc(reinterpret_cast<void**>(&zeros), kBytes) == cudaSuccess &&
+                    cudaMemset(zeros, 0, kBytes) == cudaSuccess,
+                fmt::format("[cuda] no memory for {} bytes of zeros", kBytes));
+  }
+  explicit Handle(const std::string& description)
+      : device(std::make_unique<Descriptor>(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR)) {
+    device->set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+                std::span<const char>(description.c_str(), description.size() + 1));
+    device->finalise("the description of a device");
   }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
-  ~Handle() { cudnnDestroy(get); }
+  ~Handle() {
+    if (zeros != nullptr) cudaFree(zeros);
+    if (get != nullptr) cudnnDestroy(get);
+  }
 
   cudnnHandle_t get = nullptr;
+  std::unique_ptr<Descriptor> device;  ///< described, in place of the handle
+  float* zeros = nullptr;
 };
 
 struct ConvPlans::Plan {
@@ -182,18 +201,40 @@ struct ConvPlans::Plan {
 
 ConvPlans::ConvPlans(void* stream) : handle_(std::make_unique<Handle>(stream)) {}
 
+ConvPlans::ConvPlans(const std::string& device) : handle_(std::make_unique<Handle>(device)) {}
+
 ConvPlans::~ConvPlans() = default;
 
-ConvPlans::Key ConvPlans::key_of(Kind kind, const Convolution& c, const ConvEnd& end) {
-  const int64_t operands = (end.bias != nullptr ? 1 : 0) + (end.addend != nullptr ? 2 : 0);
+namespace {
+
+constexpr size_t kScaleAt = 5;                                      // in a key
+constexpr int64_t kAnyScale = std::numeric_limits<int64_t>::max();  // no number's bits
+
+/// Whether the library can have it, see above; keys tell such ends apart.
+bool is_ready_made(const ConvEnd& end, int64_t most_channels, int64_t channels) {
+  if (!end.plain() && end.bias == nullptr && channels > most_channels) return false;
+  return !end.clips() || (end.low == 0 && end.high == std::numeric_limits<float>::infinity());
+}
+
+/// The largest power of two up to 16 that divides all addresses.
+int64_t alignment_of(std::initializer_list<const float*> pointers) {
+  uintptr_t bits = 16;
+  for (const float* p : pointers) bits |= reinterpret_cast<uintptr_t>(p);
+  return static_cast<int64_t>(bits & ~(bits - 1));
+}
+
+}  // namespace
+
+ConvPlans::Key ConvPlans::key_of(Kind kind, const Convolution& c, const ConvEnd& end, int64_t alignment) {
   Key key = {static_cast<int64_t>(kind),
              c.spec.groups,
              c.precision == Precision::f32 ? 0 : 1,
-             operands,
+             alignment,
+             end.addend != nullptr ? 1 : 0,
              std::bit_cast<int32_t>(end.scale),
-             std::bit_cast<int32_t>(end.low),
-             std::bit_cast<int32_t>(end.high)};
-  size_t at = 7;
+             end.clips() ? 1 : 0,
+             end.plain() ? 1 : 0};
+  size_t at = 8;
   const auto append = [&](std::span<const int64_t> numbers) {
     for (const int64_t number : numbers) key[at++] = number;
   };
@@ -218,18 +259,21 @@ enum class ScaledBy : uint8_t { convolution, addition };
 struct ConvPlans::Graph {
   std::deque<Descriptor> parts;
   std::vector<cudnnBackendDescriptor_t> operations;
+  int64_t alignment;
 
-  Graph(Kind kind, const Convolution& c, const ConvEnd& end, ScaledBy scaled) {
-    const Descriptor& y = keep(tensor(kY, c.y));
-    int stages = (end.addend != nullptr ? 1 : 0) + (end.bias != nullptr ? 1 : 0) + (end.clips() ? 1 : 0);
+  Graph(Kind kind, const Convolution& c, const ConvEnd& end, ScaledBy scaled, int64_t aligned) : alignment(aligned) {
+    const Descriptor& y = keep(tensor(kY, c.y, alignment));
+    int stages = end.plain() ? 0 : (end.addend != nullptr ? 1 : 0) + 1 + (end.clips() ? 1 : 0);
     int64_t next_id = kBetween;
-    const auto output = [&]() -> const Descriptor& { return stages-- == 0 ? y : keep(tensor(next_id++, c.y, true)); };
+    const auto output = [&]() -> const Descriptor& {
+      return stages-- == 0 ? y : keep(tensor(next_id++, c.y, alignment, true));
+    };
     const Descriptor* now = &output();
     convolve(kind, c, scaled == ScaledBy::convolution ? end.scale : 1, *now);
     float scale = scaled == ScaledBy::addition ? end.scale : 1;
     const auto add = [&](int64_t id, const Shape& shape) {
-      const Descriptor &given = keep(tensor(id, shape)), &to = output();
-      Descriptor& operation = follow(CUDNN_POINTWISE_ADD, end, *now, to);
+      const Descriptor &given = keep(tensor(id, shape, alignment)), &to = output();
+      Descriptor& operation = follow(CUDNN_POINTWISE_ADD, *now, to);
       operation.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, given);
       operation.set(CUDNN_ATTR_OPERATION_POINTWISE_ALPHA1, CUDNN_TYPE_FLOAT, std::exchange(scale, 1.0F));
       operation.set(CUDNN_ATTR_OPERATION_POINTWISE_ALPHA2, CUDNN_TYPE_FLOAT, 1.0F);
@@ -237,8 +281,8 @@ struct ConvPlans::Graph {
       now = &to;
     };
     if (end.addend != nullptr) add(kAddend, c.y);
-    if (end.bias != nullptr) add(kBias, {1, c.y[1], 1, 1});
-    if (end.clips()) follow(CUDNN_POINTWISE_RELU_FWD, end, *now, output()).finalise("a clip");
+    if (!end.plain()) add(kBias, {1, c.y[1], 1, 1});
+    if (end.clips()) follow(CUDNN_POINTWISE_RELU_FWD, *now, output()).finalise("a clip");
   }
 
  private:
@@ -251,8 +295,8 @@ struct ConvPlans::Graph {
     const OperationNames& names = kNames[static_cast<size_t>(kind)];
     Descriptor operation(names.type);
     operation.set(names.conv, keep(convolution(c.spec)));
-    operation.set(names.x, keep(tensor(kX, c.x)));
-    operation.set(names.w, keep(tensor(kW, c.w)));
+    operation.set(names.x, keep(tensor(kX, c.x, alignment)));
+    operation.set(names.w, keep(tensor(kW, c.w, alignment)));
     operation.set(names.y, y);
     operation.set(names.alpha, CUDNN_TYPE_FLOAT, scale);
     operation.set(names.beta, CUDNN_TYPE_FLOAT, 0.0F);
@@ -261,17 +305,10 @@ struct ConvPlans::Graph {
   }
 
   /// An operation element by element, not finalised.
-  Descriptor& follow(cudnnPointwiseMode_t mode, const ConvEnd& end, const Descriptor& from, const Descriptor& to) {
-    constexpr auto kLargest = static_cast<double>(std::numeric_limits<float>::max());
+  Descriptor& follow(cudnnPointwiseMode_t mode, const Descriptor& from, const Descriptor& to) {
     Descriptor what(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
     what.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, mode);
     what.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT);
-    if (mode == CUDNN_POINTWISE_RELU_FWD) {
-      const double low = std::max(-kLargest, static_cast<double>(end.low));
-      const double high = std::min(kLargest, static_cast<double>(end.high));
-      what.set(CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP, CUDNN_TYPE_DOUBLE, low);
-      what.set(CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, CUDNN_TYPE_DOUBLE, high);
-    }
     what.finalise("an operation after a convolution");
     parts.emplace_back(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
     Descriptor& operation = parts.back();
@@ -283,13 +320,14 @@ struct ConvPlans::Graph {
   }
 };
 
-// The library reads the number of groups off the channels. Null where no engine can do it.
-std::unique_ptr<ConvPlans::Plan> ConvPlans::make(Kind kind, const Convolution& c, const ConvEnd& end) {
-  if (end.plain()) return make_of(Graph(kind, c, end, ScaledBy::convolution), c.precision);
+// The library reads the number of groups off the channels. Null where no engine can do it; of what is generic only
+// convolutions alone are worth it.
+std::unique_ptr<ConvPlans::Plan> ConvPlans::make(Kind kind, const Convolution& c, const ConvEnd& end,
+                                                 int64_t alignment) {
+  if (end.plain()) return make_of(Graph(kind, c, end, ScaledBy::convolution, alignment), c.precision, true);
   for (const ScaledBy scaled : {ScaledBy::addition, ScaledBy::convolution}) {
-    if (end.addend == nullptr && end.bias == nullptr && scaled == ScaledBy::addition) continue;
     try {
-      if (auto made = make_of(Graph(kind, c, end, scaled), c.precision)) return made;
+      if (auto made = make_of(Graph(kind, c, end, scaled, alignment), c.precision, false)) return made;
     } catch (const Error&) {
       continue;  // a graph that the library does not take; the convolution alone is done then
     }
@@ -297,18 +335,24 @@ std::unique_ptr<ConvPlans::Plan> ConvPlans::make(Kind kind, const Convolution& c
   return nullptr;
 }
 
-std::unique_ptr<ConvPlans::Plan> ConvPlans::make_of(const Graph& of, Precision precision) {
+std::unique_ptr<ConvPlans::Plan> ConvPlans::make_of(const Graph& of, Precision precision, bool generic_too) {
   Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
             std::span<const cudnnBackendDescriptor_t>(of.operations));
-  graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, handle_->get);
+  const Descriptor* device = handle_->device.get();
+  if (device == nullptr) graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, handle_->get);
   graph.finalise("a convolution");
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-    for (const Descriptor& config : configurations(graph, mode)) {
+    if (mode == CUDNN_HEUR_MODE_FALLBACK && !generic_too) break;
+    for (const Descriptor& config : configurations(graph, mode, device)) {
       if (!is_exact_enough(engine_of(config), precision)) continue;
       auto made = std::make_unique<Plan>();
       made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
-      made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle_->get);
+      if (device == nullptr) {
+        made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle_->get);
+      } else {
+        made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *device);
+      }
       if (!made->plan.try_finalise()) continue;
       made->workspace = made->plan.number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
       return made;
@@ -317,20 +361,35 @@ std::unique_ptr<ConvPlans::Plan> ConvPlans::make_of(const Graph& of, Precision p
   return nullptr;
 }
 
-bool ConvPlans::run(Kind kind, const Convolution& c, const ConvEnd& end, const Operands& given,
-                    const std::shared_ptr<Allocator>& memory) {
-  const Key key = key_of(kind, c, end);
-  auto found = entries_.find(key);
+// Where there is no engine there is none for another scale either, of which a network has many.
+ConvPlans::Entry& ConvPlans::entry(Kind kind, const Convolution& c, const ConvEnd& end, int64_t alignment) {
+  Key key = key_of(kind, c, end, alignment), refused = key;
+  refused[kScaleAt] = kAnyScale;
+  auto found = entries_.find(refused);
+  if (found == entries_.end()) found = entries_.find(key);
   if (found == entries_.end()) {
     if (entries_.size() >= kMostEntries) {
       entries_.erase(std::ranges::min_element(entries_, {}, [](const auto& e) { return e.second.last_use; }));
     }
-    found = entries_.emplace(key, Entry{make(kind, c, end), 0}).first;
+    std::shared_ptr<const Plan> made = make(kind, c, end, alignment);
+    found = entries_.emplace(made != nullptr ? key : refused, Entry{made, 0}).first;
   }
   found->second.last_use = ++uses_;
-  if (found->second.plan == nullptr) return false;
-  if (used_ != nullptr) used_->push_back(found->second.plan);
-  const Plan& plan = *found->second.plan;
+  return found->second;
+}
+
+bool ConvPlans::can(Kind kind, const Convolution& c, const ConvEnd& end) {
+  return is_ready_made(end, Handle::kZeros, c.y[1]) && entry(kind, c, end, 16).plan != nullptr;
+}
+
+bool ConvPlans::run(Kind kind, const Convolution& c, const ConvEnd& end, const Operands& given,
+                    const std::shared_ptr<Allocator>& memory) {
+  if (!is_ready_made(end, Handle::kZeros, c.y[1])) return false;
+  const float* bias = end.plain() || end.bias != nullptr ? end.bias : handle_->zeros;
+  const Entry& found = entry(kind, c, end, alignment_of({given.x, given.w, given.y, bias, end.addend}));
+  if (found.plan == nullptr) return false;
+  if (used_ != nullptr) used_->push_back(found.plan);
+  const Plan& plan = *found.plan;
   const Tensor workspace = Tensor::empty({plan.workspace}, DType::u8, Layout::row_major, memory);
   std::vector<int64_t> ids = {kX, kW, kY};
   std::vector<const void*> pointers = {given.x, given.w, given.y};
@@ -339,7 +398,7 @@ bool ConvPlans::run(Kind kind, const Convolution& c, const ConvEnd& end, const O
     ids.push_back(id);
     pointers.push_back(at);
   };
-  also(kBias, end.bias);
+  also(kBias, bias);
   also(kAddend, end.addend);
   Descriptor operands(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
   operands.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, std::span<const int64_t>(ids));

@@ -1,6 +1,10 @@
 // Convolutions by cuDNN's graph API: a graph of the convolution and what follows it, the heuristics' first engine that
 // sums in single precision, transforms nothing, is deterministic, and uses tensor cores only where tf32 was asked for;
 // plans are kept by shape, the least recently used one going first.
+//
+// What follows is a sum and a bias, zeros where there is none, and maybe a clip at zero: what cuDNN 9 has engines for.
+// Its engines that are compiled in take no sum without a bias, and clips at other numbers only the most general of
+// them.
 #pragma once
 
 #include <array>
@@ -19,6 +23,9 @@ class ConvPlans {
 
   /// `stream` is a cudaStream_t.
   explicit ConvPlans(void* stream);
+  /// For a device that need not be there, described as CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION wants it: plans are
+  /// made for it, and cannot run.
+  explicit ConvPlans(const std::string& device);
   ConvPlans(const ConvPlans&) = delete;
   ConvPlans& operator=(const ConvPlans&) = delete;
   ~ConvPlans();
@@ -32,12 +39,15 @@ class ConvPlans {
   bool run(Kind kind, const Convolution& c, const ConvEnd& end, const Operands& operands,
            const std::shared_ptr<Allocator>& memory);
 
+  /// Whether the library has an engine for it.
+  bool can(Kind kind, const Convolution& c, const ConvEnd& end);
+
   /// Plans used from now on are put there too, so that whoever launches them again can hold them; null: no more.
   void keep_used(std::vector<std::shared_ptr<const void>>* used) { used_ = used; }
 
  private:
   struct Plan;
-  using Key = std::array<int64_t, 27>;
+  using Key = std::array<int64_t, 28>;
   struct Entry {
     std::shared_ptr<const Plan> plan;  ///< null: no engine
     int64_t last_use;
@@ -47,9 +57,10 @@ class ConvPlans {
   struct Handle;
   struct Graph;
 
-  static Key key_of(Kind kind, const Convolution& c, const ConvEnd& end);
-  std::unique_ptr<Plan> make(Kind kind, const Convolution& c, const ConvEnd& end);
-  std::unique_ptr<Plan> make_of(const Graph& graph, Precision precision);
+  static Key key_of(Kind kind, const Convolution& c, const ConvEnd& end, int64_t alignment);
+  Entry& entry(Kind kind, const Convolution& c, const ConvEnd& end, int64_t alignment);
+  std::unique_ptr<Plan> make(Kind kind, const Convolution& c, const ConvEnd& end, int64_t alignment);
+  std::unique_ptr<Plan> make_of(const Graph& graph, Precision precision, bool generic_too);
 
   std::unique_ptr<Handle> handle_;
   std::map<Key, Entry> entries_;
