@@ -50,6 +50,18 @@ std::vector<SeriesCase> series_cases() {
   return cases;
 }
 
+std::vector<SeriesCase> every_series_case() {
+  constexpr int64_t kMostNumbers = 1 << 17;
+  std::vector<SeriesCase> cases;
+  for (const int64_t channels : {16, 32, 64, 128, 256, 512}) {
+    for (const int64_t side : {64, 32, 16, 8, 4, 2}) {
+      if (channels * side * side > kMostNumbers) continue;
+      for (const int64_t groups : {1, 2, 4, 8, 16}) cases.push_back({channels, side, groups});
+    }
+  }
+  return cases;
+}
+
 SeriesTiming time_series(Backend& backend, const SeriesCase& c, const SeriesBenchSpec& spec) {
   constexpr int64_t kKernel = 3;
   const Shape shape = {spec.batch, c.channels, c.side, c.side};
@@ -81,17 +93,20 @@ SeriesTiming time_series(Backend& backend, const SeriesCase& c, const SeriesBenc
 }
 
 int bench_series(Backend& backend, const SeriesBenchSpec& spec) {
+  constexpr double kMatmulSeconds = 0.1;  // before every case
   const double matmul = matmul_rate(backend);
-  const std::vector<SeriesCase> cases = spec.only ? std::vector{*spec.only} : series_cases();
+  const std::vector<SeriesCase> cases = spec.cases.empty() ? series_cases() : spec.cases;
   if (spec.json) {
     nlohmann::ordered_json rows = nlohmann::ordered_json::array();
     for (const SeriesCase& c : cases) {
+      const double beside = matmul_rate(backend, kMatmulSeconds);
       const SeriesTiming t = time_series(backend, c, spec);
       rows.push_back({{"channels", c.channels},
                       {"side", c.side},
                       {"groups", c.groups},
                       {"batch", spec.batch},
                       {"degree", spec.degree},
+                      {"matmul_macs_per_second", beside},
                       {"forward_macs", t.forward_macs},
                       {"forward_seconds", t.forward_seconds},
                       {"backward_macs", t.backward_macs},
@@ -110,10 +125,11 @@ int bench_series(Backend& backend, const SeriesBenchSpec& spec) {
   fmt::print("{:>8} {:>7} {:>6}  {:>9} {:>7}  {:>9} {:>7}\n", "channels", "map", "groups", "forward", "share",
              "backward", "share");
   for (const SeriesCase& c : cases) {
+    const double beside = matmul_rate(backend, kMatmulSeconds);
     const SeriesTiming t = time_series(backend, c, spec);
     const double forward = t.forward_macs / t.forward_seconds, backward = t.backward_macs / t.backward_seconds;
     fmt::print("{:8} {:>7} {:6}  {:9.1f} {:6.0f} %  {:9.1f} {:6.0f} %\n", c.channels, fmt::format("{0}x{0}", c.side),
-               c.groups, 2e-9 * forward, 100 * forward / matmul, 2e-9 * backward, 100 * backward / matmul);
+               c.groups, 2e-9 * forward, 100 * forward / beside, 2e-9 * backward, 100 * backward / beside);
     std::fflush(stdout);
   }
   return 0;

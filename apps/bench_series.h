@@ -18,7 +18,7 @@ struct SeriesBenchSpec {
   double seconds = 0.3;  ///< at least this long a figure
   SeriesSave save = SeriesSave::iterates;
   SeriesProducts products = SeriesProducts::direct;
-  std::optional<SeriesCase> only;
+  std::vector<SeriesCase> cases;  ///< empty: series_cases()
   bool json = false;
 };
 
@@ -27,9 +27,12 @@ struct SeriesTiming {
   double forward_macs, forward_seconds, backward_macs, backward_seconds;
 };
 
+/// What networks have.
 std::vector<SeriesCase> series_cases();
+/// 16 to 512 channels, sides of 2 to 64 and 1 to 16 groups, up to 2^17 numbers an image.
+std::vector<SeriesCase> every_series_case();
 SeriesTiming time_series(Backend& backend, const SeriesCase& c, const SeriesBenchSpec& spec);
-/// Prints a table of all cases beside the rate of a large matrix product.
+/// Prints a table of the cases beside the rate of a large matrix product, timed in turns with them.
 int bench_series(Backend& backend, const SeriesBenchSpec& spec);
 
 }  // namespace gsnet::apps

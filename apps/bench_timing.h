@@ -31,6 +31,6 @@ struct BenchInputs {
 BenchInputs random_inputs(int64_t batch, const Shape& input, int64_t classes);
 
 /// Multiply-adds a second of a large matrix product.
-double matmul_rate(Backend& backend);
+double matmul_rate(Backend& backend, double seconds = 0.5);
 
 }  // namespace gsnet::apps

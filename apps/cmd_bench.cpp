@@ -66,12 +66,12 @@ BenchInputs random_inputs(int64_t batch, const Shape& input, int64_t classes) {
   return made;
 }
 
-double matmul_rate(Backend& backend) {
+double matmul_rate(Backend& backend, double seconds_at_least) {
   constexpr int64_t kSide = 1024;
   Tensor a = backend.empty({kSide, kSide}), b = backend.empty({kSide, kSide}), c = backend.empty({kSide, kSide});
   backend.fill(0.5, a);
   backend.fill(0.25, b);
-  const double seconds = median_seconds(0.5, [&] {
+  const double seconds = median_seconds(seconds_at_least, [&] {
     backend.matmul(a, false, b, false, c);
     backend.synchronise();
   });
@@ -88,7 +88,7 @@ int bench_command(const std::vector<std::string>& arguments) {
       .value("seconds", "at least this long a figure", "5")
       .value("only", "train or eval: time that alone")
       .flag("series", "the series alone, forward and backward, over channels, maps and groups")
-      .value("case", "with --series: CHANNELS,SIDE,GROUPS, that case alone")
+      .value("case", "with --series: CHANNELS,SIDE,GROUPS, that case alone; or all, up to 2^17 numbers an image")
       .value("degree", "with --series: terms of the series, 1 to 30", "5")
       .values("adapter",
               "a training step under an adapter, in turns with others: full, lora:rank=2, gsoft:block=8,scale=true, or "
@@ -132,7 +132,10 @@ int bench_command(const std::vector<std::string>& arguments) {
                          .products = options.has("direct") ? SeriesProducts::direct : fast_products(factors)};
     spec.degree = static_cast<int>(options.integer("degree", 1, 30));
     spec.json = options.has("json");
-    if (options.given("case")) spec.only = parse_case(options.text("case"));
+    if (options.given("case")) {
+      const std::string text = options.text("case");
+      spec.cases = text == "all" ? every_series_case() : std::vector{parse_case(text)};
+    }
     return bench_series(*backend, spec);
   }
   if (options.given("adapter")) {
@@ -164,8 +167,12 @@ int bench_command(const std::vector<std::string>& arguments) {
   };
   const double evaluation = timed("eval", [&] { evaluate(nullptr); });
   if (options.has("profile") && only != "train") print_profile("evaluation", evaluate);
-  double macs = 0;
-  for (const Graph::Node& node : graph.nodes()) macs += node.module->cost(graph.input_shapes(node)).macs;
+  double macs = 0, step_macs = 0;
+  for (const Graph::Node& node : graph.nodes()) {
+    const Cost cost = node.module->cost(graph.input_shapes(node));
+    macs += cost.macs;
+    step_macs += 3 * cost.training_macs.value_or(cost.macs);  // and both gradients
+  }
   const auto count = static_cast<double>(batch);
   const auto speed = [&](double seconds_each) {
     return std::isfinite(seconds_each) ? nlohmann::ordered_json(count / seconds_each) : nullptr;
@@ -177,6 +184,7 @@ int bench_command(const std::vector<std::string>& arguments) {
                                        {"matmul_gflops", 2e-9 * matmul},
                                        {"train_images_per_second", speed(train)},
                                        {"eval_images_per_second", speed(evaluation)},
+                                       {"train_mmacs_per_image", step_macs * 1e-6},
                                        {"eval_mmacs_per_image", macs * 1e-6},
                                        {"peak_tensor_bytes", train_peak},
                                        {"peak_process_bytes", peak_bytes()}};
@@ -186,8 +194,14 @@ int bench_command(const std::vector<std::string>& arguments) {
   }
   fmt::print("{} ({}), batch {}\n", backend->name(), backend->description(), batch);
   fmt::print("matrix product 1024^3   {:9.1f} GFLOP/s\n", 2e-9 * matmul);
-  if (std::isfinite(train)) fmt::print("training step           {:9.1f} images/s\n", count / train);
-  if (std::isfinite(evaluation)) fmt::print("evaluation              {:9.1f} images/s\n", count / evaluation);
+  const auto print_speed = [&](const char* what, double seconds_each, double macs_each) {
+    if (!std::isfinite(seconds_each)) return;
+    const double rate = macs_each * count / seconds_each;
+    fmt::print("{:<23} {:9.1f} images/s, {:7.1f} GFLOP/s of direct sums: {:.0f} %\n", what, count / seconds_each,
+               2e-9 * rate, 100 * rate / matmul);
+  };
+  print_speed("training step", train, step_macs);
+  print_speed("evaluation", evaluation, macs);
   fmt::print("peak tensors, training  {:9.1f} MB\n", static_cast<double>(train_peak) * 1e-6);
   fmt::print("peak process            {:9.1f} MB\n", static_cast<double>(peak_bytes()) * 1e-6);
   return 0;

@@ -105,11 +105,14 @@ int train_command(const std::vector<std::string>& arguments) {
       .value("data", std::string("in place of the recipe's; ") + kDataHelp)
       .value("out", "run folder (runs/NAME)")
       .values("set", "key=value, in place of a recipe's entry: --set run.epochs=3")
+      .value("precision", "f32, tf32 or bf16 in training, in place of the recipe's run.precision")
       .flag("resume", "go on from the run folder's checkpoint, or begin when there is none")
       .flag("quiet", "no progress")
       .machine();
   if (!options.parse(arguments)) return 0;
-  Recipe recipe = read_recipe(options.text("RECIPE"), options.texts("set"));
+  std::vector<std::string> settings = options.texts("set");
+  if (options.given("precision")) settings.push_back("run.precision=" + options.text("precision"));
+  Recipe recipe = read_recipe(options.text("RECIPE"), settings);
   GSNET_CHECK(!recipe.adapt, fmt::format("{}: [adapter] is for gsnet adapt", recipe.file));
   GSNET_CHECK(!recipe.face, fmt::format("{}: [face] is for gsnet adapt", recipe.file));
   if (options.given("data")) recipe.data = options.text("data");

@@ -48,9 +48,9 @@ data::Picture decoded(const Model& model, const fs::path& file, int side) {
 }
 
 /// Evaluates a batch and appends its rows.
-void run_batch(const Model& model, data::Batch& batch, int64_t count, std::vector<float>& rows) {
+void run_batch(const Model& model, data::Batch& batch, int64_t count, TapeMode mode, std::vector<float>& rows) {
   Backend& backend = model.graph->backend();
-  Tape tape(backend, {});
+  Tape tape(backend, mode);
   const Var y = model.graph->forward(tape, tape.input(backend.upload(batch.images.rows(0, count))));
   const Tensor numbers = with_layout(with_dtype(backend.download(y.value), DType::f32), Layout::row_major);
   rows.insert(rows.end(), numbers.host<float>().begin(), numbers.host<float>().end());
@@ -63,12 +63,18 @@ std::span<const float> row_of(const Tensor& x, size_t i) {
 
 }  // namespace
 
-Predictions predict_pictures(const Model& model, const fs::path& path, int64_t batch) {
+TapeMode prediction_mode(bool fast, int64_t pictures) {
+  constexpr int64_t kMany = 1000;
+  return {.fast = fast, .many = fast && pictures >= kMany};
+}
+
+Predictions predict_pictures(const Model& model, const fs::path& path, int64_t batch, bool fast) {
   const int side = face_side(model);
   const data::PictureShape shape{3, side, side};
   const data::Normaliser normaliser({model.info.mean, model.info.stddev}, 3);
   const std::vector<fs::path> files = files_of(path);
   data::require_decoder(path.string());
+  const TapeMode mode = prediction_mode(fast, static_cast<int64_t>(files.size()));
   Predictions found;
   std::vector<float> rows;
   data::Batch pictures = data::empty_batch(shape, std::min<int64_t>(batch, static_cast<int64_t>(files.size())));
@@ -83,11 +89,11 @@ Predictions predict_pictures(const Model& model, const fs::path& path, int64_t b
       continue;
     }
     if (++waiting < pictures.images.shape()[0]) continue;
-    run_batch(model, pictures, std::exchange(waiting, 0), rows);
+    run_batch(model, pictures, std::exchange(waiting, 0), mode, rows);
   }
   GSNET_CHECK(!found.names.empty(),
               fmt::format("none of {} pictures can be read: {}", files.size(), found.unreadable[0]));
-  if (waiting > 0) run_batch(model, pictures, waiting, rows);
+  if (waiting > 0) run_batch(model, pictures, waiting, mode, rows);
   const auto count = static_cast<int64_t>(found.names.size());
   found.outputs = Tensor::of({count, static_cast<int64_t>(rows.size()) / count}, std::span<const float>(rows));
   return found;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "autograd/tape.h"
 #include "layers/model.h"
 
 namespace gsnet::apps {
@@ -17,10 +18,13 @@ struct Predictions {
   std::vector<std::string> unreadable;  ///< messages, each beginning with the file
 };
 
+/// fast: TapeMode::fast, and what pays for many is done at once where so many pictures are known to come.
+TapeMode prediction_mode(bool fast, int64_t pictures);
+
 /// Runs the network on a picture or on all below a folder, decoded, cut to the square in the middle, scaled to the
 /// network's side and normalised as the model says. Throws Error where there is no picture, or none that can be read,
 /// and for a network that takes no square pictures of three channels.
-Predictions predict_pictures(const Model& model, const std::filesystem::path& path, int64_t batch);
+Predictions predict_pictures(const Model& model, const std::filesystem::path& path, int64_t batch, bool fast = false);
 
 /// What a network of named classes makes of its outputs, row by row; the outputs themselves where classes have no
 /// names.

@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""Times gsnet against the same network in PyTorch, in turns on one machine, and prints the ratio.
+"""Times gsnet against the same network in PyTorch, in turns on one machine, and prints a table of ratios.
 
     bench/compare_peers.py --gsnet build/release/gsnet --python venv/bin/python [--depth 5] [--conv gs4] [--batch 128]
-                           [--variants eager,compiled,channels_last]
+                           [--variants eager,compiled,channels_last] [--all]
 
-A row for every variant of the peer; ratios are to the best of them, column by column. Then four: the reference code's
+First the outputs: 1024 pictures through the same weights on both sides, in gsnet as it is timed and as it is certified.
+Then a row for every variant of the peer; ratios are to the best of them, column by column. Then four: the reference code's
 function exactly (Taylor 5 and 12, four bilinear forms, orthogonal last layer, minimum first; evaluation within 1e-6 a
 layer), gsnet's own defaults (kernels scaled by the operator's norm, Chebyshev, every group used, normalised last layer),
 these for least memory, and these in bf16 where the processor has it (evaluation is always f32).
+Shares are of this machine's matrix product of 1024^3 in f32, measured in every run, and count the direct sums of a row's
+function: more than 100 % is done with fewer multiplications than these.
 Training and evaluation are processes of their own, and memory is the training one's. bench/peers/README.md says how to
-install the peer; the best of several rounds counts for both sides.
+install the peer; the best of several rounds counts for both sides. --all: eight networks, batches of 64 and of 128.
 """
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -19,23 +23,75 @@ import subprocess
 
 HERE = pathlib.Path(__file__).resolve().parent
 CONVS = {
-    "soc": ["variant=soc", "activation=maxmin_halves"],
-    "gs4": ["variant=permuted", "groups=4"],
-    "gs41": ["variant=gs", "groups=4", "groups2=1"],
-    "gs44": ["variant=gs", "groups=4", "groups2=4"],
+    "soc": ("SOC", ["variant=soc", "activation=maxmin_halves"]),
+    "gs4": ("GS (4, -)", ["variant=permuted", "groups=4"]),
+    "gs41": ("GS (4, 1)", ["variant=gs", "groups=4", "groups2=1"]),
+    "gs44": ("GS (4, 4)", ["variant=gs", "groups=4", "groups2=4"]),
 }
 REFERENCE = ["fit=head", "scale=four_forms", "order=min_first", "head=orthogonal", "train_series=taylor", "train_degree=5",
              "eval_series=taylor", "eval_degree=12"]
-ROWS = {"gsnet, same function": REFERENCE, "gsnet, defaults": [], "gsnet, least memory": ["save=input"]}
+SAME = "gsnet, same function"
+ROWS = {SAME: REFERENCE, "gsnet, defaults": [], "gsnet, least memory": ["save=input"]}
 BF16 = "gsnet, defaults, bf16"
 
 
-def gsnet(options, mode, settings, precision="f32"):
-    command = [options.gsnet, "bench", "--only", mode, "--precision", precision, "--json", "--batch", str(options.batch), "--threads", str(options.threads),
-               "--seconds", str(options.seconds)]
-    for setting in settings + [f"depth={options.depth}", f"width={options.width}"]:
-        command += ["--set", setting]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+class Network:
+    def __init__(self, options, conv, depth, batch):
+        self.options, self.conv, self.depth, self.batch = options, conv, depth, batch
+        self.name = f"LipConvNet-{depth}, {CONVS[conv][0]}"
+        self.matmul = 0
+
+    def gsnet(self, mode, settings, precision):
+        o = self.options
+        command = [o.gsnet, "bench", "--only", mode, "--precision", precision, "--json", "--batch", str(self.batch), "--threads",
+                   str(o.threads), "--seconds", str(o.seconds)]
+        for setting in CONVS[self.conv][1] + settings + [f"depth={self.depth}", f"width={o.width}"]:
+            command += ["--set", setting]
+        run = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        self.matmul = max(self.matmul, run["matmul_gflops"])
+        return run
+
+    def peer(self, script, *arguments):
+        command = [str(HERE / "peers" / script), "--depth", str(self.depth), "--conv", self.conv, "--width", str(self.options.width),
+                   "--classes", "10", *arguments]
+        out = subprocess.run(command, check=True, capture_output=True, text=True,
+                             env=dict(os.environ, PYTHON=self.options.python)).stdout
+        return json.loads(out.strip().splitlines()[-1])
+
+    def time_peer(self, variant, mode):
+        o = self.options
+        return self.peer("run.sh", "--batch", str(self.batch), "--mode", mode, "--variant", variant, "--threads", str(o.threads),
+                         "--seconds", str(o.seconds), "--repeats", "2", "--json")
+
+    def outputs(self):
+        """The largest differences of logits: as timed, as certified; and the largest logit."""
+        command = [self.options.python, str(HERE / "peers" / "check_import.py"), self.options.gsnet, "--conv", self.conv, "--depth",
+                   str(self.depth), "--width", str(self.options.width)]
+        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    def rows(self):
+        """name: (training, evaluation, memory, share of training, of evaluation), the best of all rounds."""
+        peers = {f"PyTorch, {variant}": variant for variant in self.options.variants.split(",")}
+        ours = {name: (settings, "f32") for name, settings in ROWS.items()}
+        if has_bf16():
+            ours[BF16] = ([], "bf16")
+        runs, work = {name: [] for name in (*peers, *ours)}, {}
+        for _ in range(self.options.rounds):
+            for name, variant in peers.items():
+                train, evaluate = self.time_peer(variant, "train"), self.time_peer(variant, "eval")
+                runs[name].append((train["images_per_s"], evaluate["images_per_s"], train["peak_rss_mb"]))
+            for name, (settings, precision) in ours.items():
+                train, evaluate = (self.gsnet(mode, settings, precision) for mode in ("train", "eval"))
+                runs[name].append((train["train_images_per_second"], evaluate["eval_images_per_second"],
+                                   train["peak_process_bytes"] * 1e-6))
+                work[name] = (2e-3 * train["train_mmacs_per_image"], 2e-3 * evaluate["eval_mmacs_per_image"])  # GFLOP an image
+        made = {}
+        for name, of in runs.items():
+            train, evaluate = max(run[0] for run in of), max(run[1] for run in of)
+            needed = work.get(name, work[SAME])
+            made[name] = (train, evaluate, min(run[2] for run in of), train * needed[0] / self.matmul,
+                          evaluate * needed[1] / self.matmul)
+        return made
 
 
 def has_bf16():
@@ -43,12 +99,13 @@ def has_bf16():
     return "avx512_bf16" in flags and "avx512bw" in flags
 
 
-def peer(options, variant, mode):
-    command = [str(HERE / "peers" / "run.sh"), "--depth", str(options.depth), "--conv", options.conv, "--width", str(options.width),
-               "--classes", "10", "--batch", str(options.batch), "--mode", mode, "--variant", variant, "--threads",
-               str(options.threads), "--seconds", str(options.seconds), "--repeats", "2", "--json"]
-    out = subprocess.run(command, check=True, capture_output=True, text=True, env=dict(os.environ, PYTHON=options.python)).stdout
-    return json.loads(out.strip().splitlines()[-1])
+def print_network(network):
+    rows = network.rows()
+    base = [pick(row[column] for name, row in rows.items() if name.startswith("PyTorch")) for column, pick in
+            enumerate((max, max, min))]
+    for i, (name, (train, evaluate, memory, train_share, eval_share)) in enumerate(rows.items()):
+        print(f"| {network.name if i == 0 else ''} | {name} | {train:.1f} | {train / base[0]:.2f} | {100 * train_share:.0f} % "
+              f"| {evaluate:.1f} | {evaluate / base[1]:.2f} | {100 * eval_share:.0f} % | {memory:.0f} | {memory / base[2]:.2f} |", flush=True)
 
 
 def main():
@@ -60,30 +117,22 @@ def main():
     for name, standard in (("depth", 5), ("width", 32), ("batch", 128), ("threads", os.cpu_count()), ("rounds", 3)):
         parser.add_argument(f"--{name}", type=int, default=standard)
     parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--all", action="store_true", help="all networks and batches")
     options = parser.parse_args()
 
-    peers = {f"PyTorch, {variant}": variant for variant in options.variants.split(",")}
-    ours = {name: (settings, "f32") for name, settings in ROWS.items()}
-    if has_bf16():
-        ours[BF16] = ([], "bf16")
-    rows = {name: [] for name in (*peers, *ours)}
-    for _ in range(options.rounds):
-        for name, variant in peers.items():
-            train, evaluate = peer(options, variant, "train"), peer(options, variant, "eval")
-            rows[name].append((train["images_per_s"], evaluate["images_per_s"], train["peak_rss_mb"]))
-        for name, (settings, precision) in ours.items():
-            train, evaluate = (gsnet(options, mode, CONVS[options.conv] + settings, precision) for mode in ("train", "eval"))
-            rows[name].append((train["train_images_per_second"], evaluate["eval_images_per_second"],
-                               train["peak_process_bytes"] * 1e-6))
-    print(f"LipConvNet-{options.depth}, {options.conv}, width {options.width}, batch {options.batch}, {options.threads} threads; "
-          f"best of {options.rounds} rounds in turns, ratios to PyTorch's best")
-    print(f"{'':24}{'train img/s':>12}{'ratio':>7}{'eval img/s':>12}{'ratio':>7}{'peak MB':>9}{'ratio':>7}")
-    best = {name: (max(run[0] for run in runs), max(run[1] for run in runs), min(run[2] for run in runs))
-            for name, runs in rows.items()}
-    base = [pick(best[name][column] for name in peers) for column, pick in enumerate((max, max, min))]
-    for name, (train, evaluate, memory) in best.items():
-        print(f"{name:24}{train:12.1f}{train / base[0]:7.2f}{evaluate:12.1f}{evaluate / base[1]:7.2f}{memory:9.0f}"
-              f"{memory / base[2]:7.2f}")
+    networks = [(options.conv, options.depth)]
+    if options.all:
+        networks = list(itertools.product(("gs4", "gs41", "gs44", "soc"), (5, 15)))
+    print("| logits of 1024 pictures | largest | apart as timed | as certified |\n|---|---|---|---|")
+    for conv, depth in networks:
+        network = Network(options, conv, depth, 0)
+        found = network.outputs()
+        print(f"| {network.name} | {found['largest']:.2f} | {found['timed']:.1e} | {found['certified']:.1e} |", flush=True)
+    for batch in (64, 128) if options.all else (options.batch,):
+        print(f"\n| batch {batch}, {options.threads} threads, width {options.width} | | training, images/s | ratio | share | "
+              "evaluation, images/s | ratio | share | peak memory, MB | ratio |\n|---|---|---|---|---|---|---|---|---|---|")
+        for conv, depth in networks:
+            print_network(Network(options, conv, depth, batch))
 
 
 if __name__ == "__main__":

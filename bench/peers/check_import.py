@@ -2,8 +2,12 @@
 `gsnet import` and pictures to `gsnet predict`, logits compared.
 
 usage: check_import.py [path of gsnet, default build/release/gsnet]
+       check_import.py GSNET --conv gs4 --depth 5 --width 32     that network on 1024 pictures, as JSON: the largest logit,
+                                                                 and how far off are those as gsnet times and certifies
 """
 
+import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -25,37 +29,62 @@ NETWORKS = (  # conv, groups, paired, activation, blocks a level
 )
 
 
-def check(program, folder, conv, groups, paired, activation, blocks):
-    net = LipConvNet(conv=conv, activation=activation, block_size=blocks, init_channels=8, groups=groups, paired=paired,
+def run(program, *arguments):
+    subprocess.run([program, *map(str, arguments)], check=True, capture_output=True)
+
+
+def imported(program, folder, network, width, count):
+    """Imports a random network into `folder`; its logits of as many pictures, which are there too."""
+    conv, groups, paired, activation, blocks = network
+    net = LipConvNet(conv=conv, activation=activation, block_size=blocks, init_channels=width, groups=groups, paired=paired,
                      num_classes=10)
     net.train()
     with torch.no_grad():
         net(torch.randn(4, 3, 32, 32))  # moves the vectors of the power iteration
         net.eval()
-        images = torch.randn(8, 3, 32, 32)
-        expected = net(images)
+        images = torch.randn(count, 3, 32, 32)
+        expected = torch.cat([net(part) for part in images.split(64)])
     save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, folder / "state.safetensors",
               {"conv_layer": conv, "groups": str(groups), "paired": str(paired), "activation": activation})
     save_file({"input": images}, folder / "x.safetensors")
-    for arguments in (("import", folder / "state.safetensors", "--out", folder / "model.safetensors"),
-                      ("predict", folder / "model.safetensors", "--input", folder / "x.safetensors", "--output",
-                       folder / "y.safetensors")):
-        subprocess.run([program, *map(str, arguments)], check=True, capture_output=True)
+    run(program, "import", folder / "state.safetensors", "--out", folder / "model.safetensors")
+    return expected
+
+
+def apart(program, folder, expected, *options):
+    run(program, "predict", folder / "model.safetensors", "--input", folder / "x.safetensors", "--output",
+        folder / "y.safetensors", *options)
     return (load_file(folder / "y.safetensors")["logits"] - expected).abs().max().item()
 
 
-def main():
-    program = sys.argv[1] if len(sys.argv) > 1 else "build/release/gsnet"
-    torch.manual_seed(0)
+def check_all(program, folder):
     failed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for network in NETWORKS:
-            difference = check(program, Path(folder), *network)
-            good = difference <= 1e-4  # false for NaN too
-            failed += not good
-            print(f"{network[0]} {network[1]}: max difference {difference:.3g}{'' if good else '  FAILED'}")
+    for network in NETWORKS:
+        difference = apart(program, folder, imported(program, folder, network, 8, 8))
+        good = difference <= 1e-4  # false for NaN too
+        failed += not good
+        print(f"{network[0]} {network[1]}: max difference {difference:.3g}{'' if good else '  FAILED'}")
     if failed:
         sys.exit(f"{failed} of {len(NETWORKS)} failed")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("gsnet", nargs="?", default="build/release/gsnet")
+    parser.add_argument("--conv", choices=("soc", "gs4", "gs41", "gs44"))
+    parser.add_argument("--depth", type=int, default=5)
+    parser.add_argument("--width", type=int, default=32)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.conv is None:
+            return check_all(options.gsnet, folder)
+        from time_peer import CONVS
+        conv, groups, activation = CONVS[options.conv]
+        expected = imported(options.gsnet, folder, (conv, groups, True, activation, options.depth // 5), options.width, 1024)
+        print(json.dumps({"largest": expected.abs().max().item(), "timed": apart(options.gsnet, folder, expected, "--fast"),
+                          "certified": apart(options.gsnet, folder, expected)}))
 
 
 if __name__ == "__main__":

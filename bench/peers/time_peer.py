@@ -134,7 +134,7 @@ def measure(args, batch):
         shares.append(share)
         steps += len(times)
         if not rss:  # before matmul_rate adds its own
-            rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            rss = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 * 1e-6)
         rate = max(rate, matmul_rate())
     return {
         "conv": args.conv, "depth": args.depth, "width": args.width, "batch": batch,

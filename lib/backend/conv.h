@@ -22,9 +22,10 @@ struct ConvSpec {
 /// high. V: Tensor, or Var in ops.
 template <class V>
 struct ConvEpilogue {
-  const V* bias = nullptr;                                ///< (Co)
-  const V* addend = nullptr;                              ///< of y's shape and layout
-  /// low at most high; NaN may become either of them, and where there is a low but no high, infinity the largest number.
+  const V* bias = nullptr;    ///< (Co)
+  const V* addend = nullptr;  ///< of y's shape and layout
+  /// low at most high; NaN may become either of them, and where there is a low but no high, infinity the largest
+  /// number.
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
 

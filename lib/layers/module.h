@@ -24,6 +24,8 @@ class Weight;
 struct Cost {
   double macs = 0;         ///< multiply-adds, in evaluation form
   int64_t parameters = 0;  ///< stored numbers that training changes
+  /// Multiply-adds of a training step's forward pass, where it has another form.
+  std::optional<double> training_macs = {};
 };
 
 /// An upper bound on how far a layer stretches L2 distances, and how it was proven ("isometry", "gram", ...).

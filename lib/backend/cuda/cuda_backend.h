@@ -144,6 +144,9 @@ class CudaBackend final : public Backend {
   void convolve(const Tensor& x, const Tensor& w, const ConvSpec& spec, Precision precision, const ConvEnd& end,
                 Tensor& y);
   void convolve_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Precision precision, Tensor& dw);
+  struct ExpPowers;
+  ExpPowers exp_powers(const Tensor& a);
+  std::vector<Tensor> exp_iterates(const ExpPowers& powers, int squarings);
   /// Where kernels write a Fault (faults.h).
   int32_t* faults() const { return static_cast<int32_t*>(faults_.raw()); }
   void throw_faults();

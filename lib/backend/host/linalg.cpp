@@ -13,21 +13,21 @@
 namespace gsnet::host {
 namespace {
 
-constexpr int kExpDegree = 12;
+constexpr size_t kExpDegree = 12;  // of the Taylor polynomial, which is exact to rounding up to exp_radius
+constexpr size_t kExpPowers = 4;   // of the matrix that are kept: it is one of degree 3 in the fourth power
 
-/// Halvings that bring the 1-norm below the radius at which the Taylor polynomial is exact to rounding.
 template <class T>
-int exp_halvings(const T* a, int64_t m) {
-  double norm = 0;
-  for (int64_t column = 0; column < m; ++column) {
-    double sum = 0;
-    for (int64_t row = 0; row < m; ++row) sum += std::fabs(static_cast<double>(a[row * m + column]));
-    norm = std::max(norm, sum);
-  }
-  GSNET_CHECK(std::isfinite(norm) && norm < 1e6,
-              fmt::format("[matrix_exp] the matrix has norm {}: it must be finite and below 1e6", norm));
-  const double radius = sizeof(T) == 8 ? 0.33 : 1.5;
-  return norm <= radius ? 0 : static_cast<int>(std::ceil(std::log2(norm / radius)));
+constexpr double exp_radius() {
+  return sizeof(T) == 8 ? 0.33 : 1.5;
+}
+
+double exp_coefficient(size_t k) { return 1 / std::tgamma(k + 1); }
+
+template <class T>
+double one_norm(const T* a, int64_t m) {
+  std::vector<double> sums(static_cast<size_t>(m));
+  for (int64_t i = 0; i < m * m; ++i) sums[static_cast<size_t>(i % m)] += std::fabs(static_cast<double>(a[i]));
+  return *std::ranges::max_element(sums);
 }
 
 template <class T>
@@ -84,75 +84,123 @@ void HostLinalg<T>::matmul(const Tensor& a, bool transpose_a, const Tensor& b, b
              y.data<T>());
 }
 
-// Horner on the scaled matrix s: p_12 = I / 12!, p_k = I / k! + s p_{k+1}, e = p_0 squared `halvings` times.
+namespace {
+
+/// a = s 2^h: the powers s, s², s³, s⁴, and h. The fourth root of the fourth power's norm is near the largest
+/// eigenvalue, the norm itself far above it, and every halving less is a squaring less, which doubles rounding errors.
+template <class T>
+struct ExpPowers {
+  std::vector<T> of[kExpPowers];
+  int halvings = 0;
+
+  const T* power(size_t k) const { return of[k - 1].data(); }
+};
+
+template <class T, class Gemm>
+ExpPowers<T> exp_powers(const T* a, int64_t m, const Gemm& gemm) {
+  const double norm = one_norm(a, m);
+  GSNET_CHECK(norm < 1e6, fmt::format("[matrix_exp] the matrix has norm {}: it must be finite and below 1e6", norm));
+  ExpPowers<T> made;
+  made.of[0].assign(a, a + m * m);
+  for (size_t k = 2; k <= kExpPowers; ++k) made.of[k - 1].resize(static_cast<size_t>(m * m));
+  gemm(made.power(1), made.power(1), made.of[1].data());
+  gemm(made.power(2), made.power(1), made.of[2].data());
+  gemm(made.power(2), made.power(2), made.of[3].data());
+  const double radius =
+      std::min({norm, std::sqrt(one_norm(made.power(2), m)), std::pow(one_norm(made.power(4), m), 0.25)});
+  if (radius > exp_radius<T>()) made.halvings = static_cast<int>(std::ceil(std::log2(radius / exp_radius<T>())));
+  for (size_t k = 1; made.halvings > 0 && k <= kExpPowers; ++k) {
+    const T factor = std::ldexp(T{1}, -made.halvings * static_cast<int>(k));
+    for (T& value : made.of[k - 1]) value *= factor;
+  }
+  return made;
+}
+
+/// to += the polynomial's terms of degree `first` to first + 3, without their common power.
+template <class T>
+void add_exp_terms(const ExpPowers<T>& powers, size_t first, int64_t m, std::vector<T>& to) {
+  const auto c1 = static_cast<T>(exp_coefficient(first + 1)), c2 = static_cast<T>(exp_coefficient(first + 2)),
+             c3 = static_cast<T>(exp_coefficient(first + 3));
+  for (size_t i = 0; i < to.size(); ++i) {
+    to[i] += c1 * powers.of[0][i] + (c2 * powers.of[1][i] + c3 * powers.of[2][i]);
+  }
+  add_identity(exp_coefficient(first), m, to.data());
+}
+
+/// p_2 = c_12 s⁴ + its terms, p_1 = s⁴ p_2 + its terms, p_0 likewise, and the first `squarings` squares of p_0.
+template <class T, class Gemm>
+std::vector<std::vector<T>> exp_iterates(const ExpPowers<T>& powers, int64_t m, int squarings, const Gemm& gemm) {
+  std::vector<std::vector<T>> made(1, powers.of[3]);
+  for (T& value : made[0]) value *= static_cast<T>(exp_coefficient(kExpDegree));
+  add_exp_terms(powers, kExpDegree - kExpPowers, m, made[0]);
+  for (const size_t first : {size_t{4}, size_t{0}}) {
+    std::vector<T> next(made[0].size());
+    gemm(powers.power(4), made.back().data(), next.data());
+    add_exp_terms(powers, first, m, next);
+    made.push_back(std::move(next));
+  }
+  for (int i = 0; i < squarings; ++i) {
+    std::vector<T> next(made[0].size());
+    gemm(made.back().data(), made.back().data(), next.data());
+    made.push_back(std::move(next));
+  }
+  return made;
+}
+
+}  // namespace
+
 template <class T>
 void HostLinalg<T>::matrix_exp(const Tensor& a, Tensor& e) {
   const int64_t m = a.shape()[1], size = m * m;
-  std::vector<T> s(static_cast<size_t>(size)), p(s), next(s);
+  const auto gemm = [&](const T* x, const T* y, T* to) { this->gemm({1, m, m, m}, x, y, to); };
   for (int64_t b = 0; b < a.shape()[0]; ++b) {
-    const T* from = a.data<T>() + b * size;
-    const int halvings = exp_halvings(from, m);
-    for (int64_t i = 0; i < size; ++i) s[static_cast<size_t>(i)] = static_cast<T>(std::ldexp(from[i], -halvings));
-    std::ranges::fill(p, T{0});
-    double coefficient = 1 / std::tgamma(kExpDegree + 1);
-    add_identity(coefficient, m, p.data());
-    for (int k = kExpDegree - 1; k >= 0; --k) {
-      coefficient *= k + 1;
-      this->gemm({1, m, m, m}, s.data(), p.data(), next.data());
-      add_identity(coefficient, m, next.data());
-      std::swap(p, next);
-    }
-    for (int i = 0; i < halvings; ++i) {
-      this->gemm({1, m, m, m}, p.data(), p.data(), next.data());
-      std::swap(p, next);
-    }
-    std::ranges::copy(p, e.data<T>() + b * size);
+    const ExpPowers<T> powers = exp_powers(a.data<T>() + b * size, m, gemm);
+    std::ranges::copy(exp_iterates(powers, m, powers.halvings, gemm).back(), e.data<T>() + b * size);
   }
 }
 
-// Reverse of the recurrence above, its iterates computed again.
+// Reverse of the recurrences above, their iterates computed again.
 template <class T>
 void HostLinalg<T>::matrix_exp_backward(const Tensor& a, const Tensor& de, Tensor& da) {
   const int64_t m = a.shape()[1], size = m * m;
-  std::vector<T> s(static_cast<size_t>(size)), g(s), left(s), right(s), ds(s);
+  const auto gemm = [&](const T* x, const T* y, T* to) { this->gemm({1, m, m, m}, x, y, to); };
+  std::vector<T> product(static_cast<size_t>(size)), g(product), d[kExpPowers];
+  const auto add_product = [&](const T* x, bool transpose_x, const T* y, bool transpose_y, std::vector<T>& to) {
+    this->gemm({1, m, m, m, transpose_x, transpose_y}, x, y, product.data());
+    std::ranges::transform(to, product, to.begin(), std::plus<T>());
+  };
   for (int64_t b = 0; b < a.shape()[0]; ++b) {
-    const T* from = a.data<T>() + b * size;
-    const int halvings = exp_halvings(from, m);
-    for (int64_t i = 0; i < size; ++i) s[static_cast<size_t>(i)] = static_cast<T>(std::ldexp(from[i], -halvings));
-    std::vector<std::vector<T>> iterates(1, std::vector<T>(static_cast<size_t>(size)));
-    double coefficient = 1 / std::tgamma(kExpDegree + 1);
-    add_identity(coefficient, m, iterates.back().data());
-    for (int k = kExpDegree - 1; k >= 0; --k) {
-      coefficient *= k + 1;
-      std::vector<T> next(static_cast<size_t>(size));
-      this->gemm({1, m, m, m}, s.data(), iterates.back().data(), next.data());
-      add_identity(coefficient, m, next.data());
-      iterates.push_back(std::move(next));
-    }
-    for (int i = 0; i + 1 < halvings; ++i) {
-      std::vector<T> next(static_cast<size_t>(size));
-      this->gemm({1, m, m, m}, iterates.back().data(), iterates.back().data(), next.data());
-      iterates.push_back(std::move(next));
-    }
+    const ExpPowers<T> powers = exp_powers(a.data<T>() + b * size, m, gemm);
+    std::vector<std::vector<T>> iterates = exp_iterates(powers, m, std::max(powers.halvings - 1, 0), gemm);
     std::copy_n(de.data<T>() + b * size, size, g.data());
-    for (int i = 0; i < halvings; ++i) {  // e = p p: dp = de p' + p' de
-      const T* p = iterates.back().data();
-      this->gemm({1, m, m, m, false, true}, g.data(), p, left.data());
-      this->gemm({1, m, m, m, true, false}, p, g.data(), right.data());
-      std::ranges::transform(left, right, g.begin(), std::plus<T>());
-      if (i + 1 < halvings) iterates.pop_back();
+    for (int i = 0; i < powers.halvings; ++i) {  // e = p p: dp = de p' + p' de
+      const std::vector<T>& p = iterates[iterates.size() - 1 - static_cast<size_t>(i)];
+      std::vector<T> of_p(static_cast<size_t>(size));
+      add_product(g.data(), false, p.data(), true, of_p);
+      add_product(p.data(), true, g.data(), false, of_p);
+      std::swap(g, of_p);
     }
-    iterates.pop_back();  // p_0, whose gradient g is
-    std::ranges::fill(ds, T{0});
-    for (int k = 0; k < kExpDegree; ++k) {  // p_k = … + s p_{k+1}
-      this->gemm({1, m, m, m, false, true}, g.data(), iterates.back().data(), left.data());
-      std::ranges::transform(ds, left, ds.begin(), std::plus<T>());
-      this->gemm({1, m, m, m, true, false}, s.data(), g.data(), right.data());
-      std::swap(g, right);
-      iterates.pop_back();
+    for (std::vector<T>& power : d) power.assign(static_cast<size_t>(size), T{0});
+    for (const size_t first : {size_t{0}, size_t{4}, size_t{8}}) {  // p = s⁴ p_next + terms, the last c_12 s⁴ + terms
+      const bool last = first + kExpPowers == kExpDegree;
+      for (size_t k = 1; k <= (last ? kExpPowers : kExpPowers - 1); ++k) {
+        const T c = static_cast<T>(exp_coefficient(first + k));
+        for (size_t i = 0; i < g.size(); ++i) d[k - 1][i] += c * g[i];
+      }
+      if (last) break;
+      add_product(g.data(), false, iterates[first == 0 ? 1 : 0].data(), true, d[3]);
+      std::vector<T> next(static_cast<size_t>(size));
+      add_product(powers.power(4), true, g.data(), false, next);
+      std::swap(g, next);
     }
+    add_product(d[3].data(), false, powers.power(2), true, d[1]);  // s⁴ = s² s²
+    add_product(powers.power(2), true, d[3].data(), false, d[1]);
+    add_product(d[2].data(), false, powers.power(1), true, d[1]);  // s³ = s² s
+    add_product(powers.power(2), true, d[2].data(), false, d[0]);
+    add_product(d[1].data(), false, powers.power(1), true, d[0]);  // s² = s s
+    add_product(powers.power(1), true, d[1].data(), false, d[0]);
     T* to = da.data<T>() + b * size;
-    for (int64_t i = 0; i < size; ++i) to[i] = static_cast<T>(std::ldexp(ds[static_cast<size_t>(i)], -halvings));
+    for (int64_t i = 0; i < size; ++i) to[i] = std::ldexp(d[0][static_cast<size_t>(i)], -powers.halvings);
   }
 }
 

@@ -41,6 +41,7 @@ Cost GroupShuffleConv::cost(const Shape& x) const {
   Cost cost = spatial_->cost(x);
   if (mixing_) {
     const Cost more = mixing_->cost(spatial_->output_shape(x));
+    cost.training_macs = cost.training_macs.value_or(cost.macs) + more.training_macs.value_or(more.macs);
     cost.macs += more.macs;
     cost.parameters += more.parameters;
   }

@@ -156,8 +156,8 @@ Var SkewConv::forward(Tape& tape, const Var& x) {
   return spec_.bias ? ops::add_bias(y, bias) : y;
 }
 
-// Of a 1x1 kernel a series costs degree products with (pixels x m), an exponential some 14 with (m x m); backward as
-// much again twice.
+// Of a 1x1 kernel a series costs degree products with (pixels x m), an exponential one and some 7 with (m x m),
+// backward as much again twice, and three times of the latter.
 const SeriesSpec* SkewConv::series_for(const TapeMode& mode, const Shape& x, const Var& k) {
   const SeriesSpec& train_series = train_series_[static_cast<size_t>(mode.precision)];
   const int64_t m = inner_ / spec_.groups, high = x[2] / spec_.stride, wide = x[3] / spec_.stride;
@@ -253,7 +253,8 @@ Cost SkewConv::cost(const Shape& x) const {
   const double m = static_cast<double>(inner_) / static_cast<double>(spec_.groups);
   const double one = static_cast<double>(y[1] * y[2] * inner_ * spec_.kernel * spec_.kernel) * m;
   const double terms = spec_.kernel == 1 ? 1 : evaluate_series_.degree();
-  return {one * terms, kernel_.stored.value.numel() + (spec_.bias ? bias_.value.numel() : 0)};
+  return {one * terms, kernel_.stored.value.numel() + (spec_.bias ? bias_.value.numel() : 0),
+          spec_.kernel == 1 ? one : one * train_series_[0].degree()};
 }
 
 Tensor SkewConv::evaluation_kernel() const {
