@@ -18,6 +18,7 @@ struct SeriesBenchSpec {
   double seconds = 0.3;  ///< at least this long a figure
   SeriesSave save = SeriesSave::iterates;
   SeriesProducts products = SeriesProducts::direct;
+  bool composed = false;          ///< of the machine's convolutions and passes of elements, in place of its own series
   std::vector<SeriesCase> cases;  ///< empty: series_cases()
   bool json = false;
 };

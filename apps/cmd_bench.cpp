@@ -96,6 +96,7 @@ int bench_command(const std::vector<std::string>& arguments) {
       .value("network", "with --adapter: a network known by name", "resnet20")
       .value("precision", "of the training step's and the series' products: f32, tf32 or bf16", "f32")
       .flag("direct", "evaluation and --series by direct sums, whose rounding errors certificates bound")
+      .flag("composed", "--series by the machine's convolutions and passes of elements, to compare with")
       .flag("profile", "also where the time goes, op by op")
       .flag("json", "as JSON")
       .machine();
@@ -132,6 +133,7 @@ int bench_command(const std::vector<std::string>& arguments) {
                          .products = options.has("direct") ? SeriesProducts::direct : fast_products(factors)};
     spec.degree = static_cast<int>(options.integer("degree", 1, 30));
     spec.json = options.has("json");
+    spec.composed = options.has("composed");
     if (options.given("case")) {
       const std::string text = options.text("case");
       spec.cases = text == "all" ? every_series_case() : std::vector{parse_case(text)};

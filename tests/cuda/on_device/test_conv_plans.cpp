@@ -1,4 +1,6 @@
 // The library says what it can do on a device that it is only told of, so this needs none.
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 #include <memory>
 
@@ -12,19 +14,28 @@ using cuda::ConvEnd;
 using cuda::Convolution;
 using Kind = cuda::ConvPlans::Kind;
 
-/// An H100, as cuDNN 9.19 wants it.
-constexpr const char* kDevice = R"({
-  "cudaDeviceId": 0, "deviceVer": 900, "driverVer": 13000, "isTccDriver": 0, "l2CacheSize": 52428800,
+struct Device {
+  const char* name;
+  int capability, multiprocessors, shared, threads;  ///< bytes that a block may share, threads of a multiprocessor
+};
+constexpr Device kH100 = {"NVIDIA H100 80GB HBM3", 900, 132, 232448, 2048};
+
+/// As cuDNN 9.19 wants it.
+std::string described(const Device& d) {
+  return fmt::format(
+      R"({{"cudaDeviceId": 0, "deviceVer": {}, "driverVer": 13000, "isTccDriver": 0, "l2CacheSize": 52428800,
   "maxCtasPerSM": 32, "maxRegistersPerSM": 65536, "maxSharedMemoryPerBlock": 49152,
-  "maxSharedMemoryPerBlockOptin": 232448, "maxThreadsPerBlock": 1024, "maxThreadsPerSM": 2048,
-  "memClockRateKHz": 2619000, "multiProcessorCount": 132, "pciDeviceId": 9008, "regsPerBlock": 65536,
+  "maxSharedMemoryPerBlockOptin": {}, "maxThreadsPerBlock": 1024, "maxThreadsPerSM": {},
+  "memClockRateKHz": 2619000, "multiProcessorCount": {}, "pciDeviceId": 9008, "regsPerBlock": 65536,
   "reservedSharedMemoryPerBlock": 1024, "smClockRateKHz": 1980000, "supportCoopLaunch": 1,
   "totalGlobalMem": 85000000000, "warpSize": 32, "maxGridSize": [2147483647, 65535, 65535],
-  "maxBlockSize": [1024, 1024, 64], "deviceName": "NVIDIA H100 80GB HBM3"})";
+  "maxBlockSize": [1024, 1024, 64], "deviceName": "{}"}})",
+      d.capability, d.shared, d.threads, d.multiprocessors, d.name);
+}
 
-std::unique_ptr<cuda::ConvPlans> plans_on_paper() {
+std::unique_ptr<cuda::ConvPlans> plans_on_paper(const Device& device) {
   try {
-    return std::make_unique<cuda::ConvPlans>(std::string(kDevice));
+    return std::make_unique<cuda::ConvPlans>(described(device));
   } catch (const Error& error) {
     WARN("skipped: this cuDNN describes devices otherwise: " << error.what());
     return nullptr;
@@ -42,28 +53,34 @@ Convolution square(int64_t images, int64_t in, int64_t out, int64_t side, int64_
 }  // namespace
 
 TEST_CASE("cuda: the library has engines for networks' convolutions", "[cuda][plans]") {
-  const auto plans = plans_on_paper();
-  if (plans == nullptr) return;
   const std::vector<Convolution> cases = {
       square(256, 32, 32, 32, 4),     square(256, 32, 32, 32, 1),  square(256, 64, 64, 16, 4),
       square(256, 128, 128, 8, 4),    square(256, 256, 256, 4, 4), square(256, 512, 512, 4, 1),
       square(1280, 64, 64, 16, 1),    square(4, 10, 10, 3, 2),     square(64, 3, 64, 112, 1),
       square(64, 64, 128, 56, 1, 2),  square(64, 64, 64, 56, 64),  square(64, 128, 128, 28, 1),
       square(64, 64, 64, 112, 64, 2), square(1, 3, 10, 5, 1)};
-  for (Convolution c : cases) {
-    for (const Precision precision : {Precision::f32, Precision::tf32}) {
-      c.precision = precision;
-      INFO(to_string(c.x) << " to " << to_string(c.y) << " in " << c.spec.groups << " groups"
-                          << (precision == Precision::f32 ? "" : ", tf32"));
-      for (const Kind kind : {Kind::forward, Kind::dgrad, Kind::wgrad}) {
-        CHECK(plans->can(kind, c, {}));
+  for (const Device& device :
+       {kH100, Device{"NVIDIA A100-SXM4-80GB", 800, 108, 166912, 2048},
+        Device{"NVIDIA GeForce RTX 3090", 860, 82, 101376, 1536},
+        Device{"NVIDIA GeForce RTX 4090", 890, 128, 101376, 1536}, Device{"NVIDIA B200", 1000, 148, 232448, 2048},
+        Device{"NVIDIA GeForce RTX 5090", 1200, 170, 101376, 1536}}) {
+    const auto plans = plans_on_paper(device);
+    if (plans == nullptr) return;
+    for (Convolution c : cases) {
+      for (const Precision precision : {Precision::f32, Precision::tf32}) {
+        c.precision = precision;
+        INFO(device.name << ": " << to_string(c.x) << " to " << to_string(c.y) << " in " << c.spec.groups << " groups"
+                         << (precision == Precision::f32 ? "" : ", tf32"));
+        CHECK(plans->can(Kind::forward, c, {}));
+        CHECK(plans->can(Kind::dgrad, c, {}));
+        CHECK(plans->can(Kind::wgrad, c, {}));
       }
     }
   }
 }
 
 TEST_CASE("cuda: what follows a convolution is in the library's graph", "[cuda][plans]") {
-  const auto plans = plans_on_paper();
+  const auto plans = plans_on_paper(kH100);
   if (plans == nullptr) return;
   const float value = 0;
   const ConvEnd term = {.addend = &value, .scale = 0.25F}, bias = {.bias = &value};
