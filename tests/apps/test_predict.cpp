@@ -1,5 +1,8 @@
 // gsnet predict on pictures: classes or embeddings, in the order of names, what cannot be read left out and named.
 #if GSNET_WITH_OPENCV
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -7,6 +10,7 @@
 #include "apps/predict_pictures.h"
 #include "core/error.h"
 #include "io/safetensors.h"
+#include "layers/lipconvnet.h"
 #include "tests/data/scratch.h"
 
 namespace gsnet::apps {
@@ -57,6 +61,24 @@ TEST_CASE("predict: pictures of a folder", "[apps][predict]") {
     CHECK(json["unreadable"].size() == 1);
     CHECK_THAT(predictions_table(model, found), Contains("probability") && Contains("green"));
   }
+}
+
+TEST_CASE("predict: fast is the same but for rounding", "[apps][predict]") {
+  const data::Scratch folder;
+  for (int i = 0; i < 24; ++i) folder.write(fmt::format("{:02}.ppm", i), data::ppm_of(32, 32, 10 * i, 255 - 9 * i, 99));
+  const auto backend = make_backend({"cpu", 2});
+  Model model;
+  model.info.description = lipconvnet(Attributes{{"width", int64_t{16}}}, {3, 32, 32}, 10);
+  model.info.mean = model.info.stddev = {0.5, 0.5, 0.5};
+  model.graph = std::make_unique<Graph>(model.info.description, *backend, RandomKey(1));
+  const Tensor fast = predict_pictures(model, folder.path(), 24, true).outputs;
+  const Tensor direct = predict_pictures(model, folder.path(), 24).outputs;
+  double apart = 0;
+  for (int64_t i = 0; i < fast.numel(); ++i) {
+    apart = std::max(apart, std::abs(static_cast<double>(fast.data<float>()[i] - direct.data<float>()[i])));
+  }
+  CHECK(apart > 0);
+  CHECK(apart < 1e-5);
 }
 
 TEST_CASE("predict: colours in the model's order", "[apps][predict]") {
