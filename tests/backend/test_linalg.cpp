@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <limits>
 
 #include "backend/cpu/make.h"
 #include "backend/reference/make.h"
@@ -29,6 +30,18 @@ TEST_CASE("cpu: the exponential of a large skew matrix is exact to rounding", "[
   for (int64_t i = 0; i < e.numel(); ++i)
     worst = std::max(worst, std::abs(e.data<float>()[i] - exact.data<double>()[i]));
   CHECK(worst < 2e-6);
+}
+
+TEST_CASE("cpu: exponentials of what is not finite are refused, wherever it is", "[cpu][linalg]") {
+  const auto cpu = make_cpu_backend(1);
+  for (int64_t at = 0; at < 9; ++at) {
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      Tensor a = Tensor::empty({1, 3, 3}, DType::f32), e = cpu->empty(a.shape());
+      cpu->fill(0.5, a);
+      a.data<float>()[at] = bad;
+      CHECK_THROWS_WITH(cpu->matrix_exp(a, e), Catch::Contains("must be finite"));
+    }
+  }
 }
 
 }  // namespace gsnet

@@ -124,7 +124,7 @@ struct ConvPlans::Handle {
     check(cudnnSetStream(get, static_cast<cudaStream_t>(stream)), "cuDNN");
     constexpr size_t kBytes = kZeros * sizeof(float);
     GSNET_CHECK(cudaMalloc(reinterpret_cast<void**>(&zeros), kBytes) == cudaSuccess &&
-                    cudaMemset(zeros, 0, kBytes) == cudaSuccess,
+                    cudaMemsetAsync(zeros, 0, kBytes, static_cast<cudaStream_t>(stream)) == cudaSuccess,
                 fmt::format("[cuda] no memory for {} bytes of zeros", kBytes));
   }
   explicit Handle(const std::string& description)

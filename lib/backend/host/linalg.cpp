@@ -27,7 +27,9 @@ template <class T>
 double one_norm(const T* a, int64_t m) {
   std::vector<double> sums(static_cast<size_t>(m));
   for (int64_t i = 0; i < m * m; ++i) sums[static_cast<size_t>(i % m)] += std::fabs(static_cast<double>(a[i]));
-  return *std::ranges::max_element(sums);
+  double norm = 0;
+  for (const double sum : sums) norm = std::max(norm, std::isnan(sum) ? INFINITY : sum);
+  return norm;
 }
 
 template <class T>
