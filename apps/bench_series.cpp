@@ -35,43 +35,6 @@ double needed_macs(const SeriesCase& c, int64_t kernel) {
          static_cast<double>(c.groups);
 }
 
-/// The sum of powers as a user of convolutions would write it; powers are kept for the gradient.
-struct Composed {
-  Backend& backend;
-  const Tensor& k;
-  const SeriesSpec& series;
-  ConvSpec conv;
-  std::vector<Tensor> powers = {};
-
-  Composed(Backend& machine, const Tensor& kernel, const SeriesSpec& spec)
-      : backend(machine), k(kernel), series(spec), conv{.pad = {1, 1, 1, 1}, .groups = spec.groups} {}
-
-  double coefficient(int i) const { return series.coefficients[static_cast<size_t>(i)]; }
-
-  void forward(const Tensor& x, Tensor& y) {
-    powers = {x};
-    backend.scale(coefficient(0), x, y);
-    for (int term = 1; term <= series.degree(); ++term) {
-      Tensor next = backend.empty_like(x);
-      backend.conv2d(powers.back(), k, {}, conv, next);
-      backend.axpby(coefficient(term), next, 1, y, y);
-      powers.push_back(next);
-    }
-  }
-
-  void backward(const Tensor& dy, Tensor& dx, Tensor& dk) {
-    Tensor g = backend.empty_like(dy), pulled = backend.empty_like(dy), part = backend.empty_like(k);
-    backend.scale(coefficient(series.degree()), dy, g);
-    backend.fill(0, dk);
-    for (int m = series.degree() - 1; m >= 0; --m) {
-      backend.conv2d_wgrad(powers[static_cast<size_t>(m)], g, conv, part);
-      backend.binary(BinaryOp::add, dk, part, dk);
-      backend.conv2d_dgrad(g, k, conv, pulled);
-      backend.axpby(coefficient(m), dy, 1, pulled, m == 0 ? dx : g);
-    }
-  }
-};
-
 }  // namespace
 
 std::vector<SeriesCase> series_cases() {
@@ -115,27 +78,19 @@ SeriesTiming time_series(Backend& backend, const SeriesCase& c, const SeriesBenc
   const double macs = needed_macs(c, kKernel) * static_cast<double>(spec.batch * spec.degree);
   timing.forward_macs = macs;
   timing.backward_macs = 2 * macs;
-  if (spec.composed) {
-    Composed composed(backend, k, series);
-    timing.forward_seconds = median_seconds(spec.seconds, [&] {
-      composed.forward(x, y);
-      backend.synchronise();
-    });
-    timing.backward_seconds = median_seconds(spec.seconds, [&] {
-      composed.backward(y, dx, dk);
-      backend.synchronise();
-    });
-    return timing;
-  }
+  const auto forward = [&](SeriesSaved& saved) {
+    spec.composed ? composed_series(backend, x, k, series, y, &saved) : backend.conv_exp(x, k, series, y, &saved);
+    backend.synchronise();
+  };
   timing.forward_seconds = median_seconds(spec.seconds, [&] {
     SeriesSaved saved;
-    backend.conv_exp(x, k, series, y, &saved);
-    backend.synchronise();
+    forward(saved);
   });
   SeriesSaved saved;
-  backend.conv_exp(x, k, series, y, &saved);
+  forward(saved);
   timing.backward_seconds = median_seconds(spec.seconds, [&] {
-    backend.conv_exp_backward(x, k, series, saved, y, &dx, &dk);
+    spec.composed ? composed_series_backward(backend, x, k, series, saved, y, &dx, &dk)
+                  : backend.conv_exp_backward(x, k, series, saved, y, &dx, &dk);
     backend.synchronise();
   });
   return timing;

@@ -95,6 +95,14 @@ class Backend : public ConvKernels,
   virtual std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before);
 };
 
+/// conv_exp made of the machine's convolutions and passes of elements, as written and not by Horner: an oracle that
+/// shares no recurrence with the fast machines. Saved: the powers J x, …, J^(K-1) x.
+void composed_series(Backend& backend, const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y,
+                     SeriesSaved* saved);
+/// Its gradients, as conv_exp_backward gives them.
+void composed_series_backward(Backend& backend, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
+                              const SeriesSaved& saved, const Tensor& dy, Tensor* dx, Tensor* dk);
+
 /// before(space_to_depth(x, block)).
 Tensor series_input(Backend& backend, const Tensor& x, const SeriesEnds& ends);
 

@@ -256,17 +256,17 @@ static void tile_gradient_tile(const GradientTile& t) {
 
 /// One function for runs of every size.
 template <class Function, Function kFunction, class Sizes = std::make_index_sequence<kLargestTileRun>>
-struct EveryRun;
+struct SameForEveryRun;
 template <class Function, Function kFunction, size_t... kSizes>
-struct EveryRun<Function, kFunction, std::index_sequence<kSizes...>> {
+struct SameForEveryRun<Function, kFunction, std::index_sequence<kSizes...>> {
   static constexpr Function of[] = {(static_cast<void>(kSizes), kFunction)...};
 };
 template <int kRows, int kVectors, int kPixels>
-using TilePixels = EveryRun<ConvPixelFunction, tile_pixels<kRows, kVectors, kPixels>>;
+using TilePixels = SameForEveryRun<ConvPixelFunction, tile_pixels<kRows, kVectors, kPixels>>;
 template <int kRows>
-using TileProducts = EveryRun<ProductFunction, tile_products<kRows>>;
+using TileProducts = SameForEveryRun<ProductFunction, tile_products<kRows>>;
 template <int kRows, int kWide>
-using TileGradients = EveryRun<GradientTileFunction, tile_gradient_tile<kRows, kWide>>;
+using TileGradients = SameForEveryRun<GradientTileFunction, tile_gradient_tile<kRows, kWide>>;
 
 static void tile_conv(const SeriesGeometry& g, const ConvStep& s) {
   const TileShape shape(g);

@@ -151,12 +151,14 @@ static void reduced_pixels(const ConvPixel& at) {
   }
 }
 
-template <int kVectors, int kPixels, int... kRuns>
-struct ReducedPixelTable {
-  static constexpr ConvPixelFunction of[] = {reduced_pixels<kRuns, kVectors, kPixels>...};
+template <int kVectors, int kPixels>
+struct ReducedPixelsOf {
+  using Function = ConvPixelFunction;
+  template <int kRun>
+  static constexpr Function of = reduced_pixels<kRun, kVectors, kPixels>;
 };
 template <int kVectors, int kPixels>
-using ReducedPixels = ReducedPixelTable<kVectors, kPixels, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
+using ReducedPixels = EveryRun<ReducedPixelsOf<kVectors, kPixels>>;
 
 static void reduced_conv(const SeriesGeometry& g, const ConvStep& s) {
   conv_by({ReducedPixels<1, 1>::of, ReducedPixels<1, 2>::of, ReducedPixels<2, 1>::of}, g, s);
@@ -194,11 +196,12 @@ static void reduced_product(const SeriesGeometry& g, const ConvStep& s, int64_t 
   }
 }
 
-template <int... kRuns>
-struct ReducedProductTable {
-  static constexpr ProductFunction of[] = {reduced_product<kRuns>...};
+struct ReducedProductsOf {
+  using Function = ProductFunction;
+  template <int kRun>
+  static constexpr Function of = reduced_product<kRun>;
 };
-using ReducedProducts = ReducedProductTable<1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
+using ReducedProducts = EveryRun<ReducedProductsOf>;
 
 static void reduced_products(const SeriesGeometry& g, const ConvStep& s) { products_by(ReducedProducts::of, g, s); }
 
@@ -238,12 +241,14 @@ static void reduced_gradient_tile(const GradientTile& t) {
   put_sums(t, sum);
 }
 
-template <int kWide, int... kRuns>
-struct ReducedGradientTable {
-  static constexpr GradientTileFunction of[] = {reduced_gradient_tile<kRuns, kWide>...};
+template <int kWide>
+struct ReducedGradientsOf {
+  using Function = GradientTileFunction;
+  template <int kRun>
+  static constexpr Function of = reduced_gradient_tile<kRun, kWide>;
 };
 template <int kWide>
-using ReducedGradients = ReducedGradientTable<kWide, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
+using ReducedGradients = EveryRun<ReducedGradientsOf<kWide>>;
 
 static void reduced_gradient(const SeriesGeometry& g, const GradientStep& s) {
   gradient_by({ReducedGradients<1>::of, ReducedGradients<2>::of}, g, s);

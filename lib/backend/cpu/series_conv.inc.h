@@ -4,6 +4,8 @@
 // over both arrays.
 #pragma once
 
+#include <utility>
+
 #include "backend/cpu/series_kernels.h"
 #include "backend/cpu/simd.h"
 
@@ -123,20 +125,24 @@ static void conv_pixels(const ConvPixel& at) {
 
 using ConvPixelFunction = void (*)(const ConvPixel&);
 
-template <int kVectors, int kPixels, int... kRuns>
-struct ConvPixelTable {
-  static constexpr ConvPixelFunction of[] = {conv_pixels<kRuns, kVectors, kPixels>...};
-};
-
 constexpr int kLargestRun = kAccumulators / 2;
 
-#if defined(__AVX512F__)
+/// of[r - 1]: One::of<r>, for every run.
+template <class One, class Fewer = std::make_integer_sequence<int, kLargestRun>>
+struct EveryRun;
+template <class One, int... kFewer>
+struct EveryRun<One, std::integer_sequence<int, kFewer...>> {
+  static constexpr typename One::Function of[] = {One::template of<kFewer + 1>...};
+};
+
 template <int kVectors, int kPixels>
-using ConvPixels = ConvPixelTable<kVectors, kPixels, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
-#else
+struct ConvPixelsOf {
+  using Function = ConvPixelFunction;
+  template <int kRun>
+  static constexpr Function of = conv_pixels<kRun, kVectors, kPixels>;
+};
 template <int kVectors, int kPixels>
-using ConvPixels = ConvPixelTable<kVectors, kPixels, 1, 2, 3, 4, 5, 6>;
-#endif
+using ConvPixels = EveryRun<ConvPixelsOf<kVectors, kPixels>>;
 
 /// All runs of [first, first + together) at one pixel, or at two.
 static void conv_runs(const ConvPixelFunction* of, ConvPixel at, int64_t first, int64_t together) {
@@ -180,16 +186,12 @@ static void product_pixels(const SeriesGeometry& g, const ConvStep& s, int64_t f
 
 using ProductFunction = void (*)(const SeriesGeometry&, const ConvStep&, int64_t, int64_t, int64_t);
 
-template <int... kRuns>
-struct ProductTable {
-  static constexpr ProductFunction of[] = {product_pixels<kRuns>...};
+struct ProductsOf {
+  using Function = ProductFunction;
+  template <int kRun>
+  static constexpr Function of = product_pixels<kRun>;
 };
-
-#if defined(__AVX512F__)
-using Products = ProductTable<1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
-#else
-using Products = ProductTable<1, 2, 3, 4, 5, 6>;
-#endif
+using Products = EveryRun<ProductsOf>;
 
 static void products_by(const ProductFunction* of, const SeriesGeometry& g, const ConvStep& s) {
   for (int64_t at = s.begin; at < s.end;) {

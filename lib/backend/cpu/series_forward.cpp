@@ -57,7 +57,7 @@ struct Forward {
         s.beta = m == 1 ? first * ratio(1) : ratio(m);
       }
       series_step(plan, member, task, s, scratch + kIterates * plan.buffer_floats());
-      if (s.kept != nullptr) plan.kernels->kept();
+      if (s.kept != nullptr) plan.kernels->publish_kept();
       member.meet();
     }
   }

@@ -71,18 +71,14 @@ static void gradient_tile(const GradientTile& t) {
 
 using GradientTileFunction = void (*)(const GradientTile&);
 
-template <int kWide, int... kRuns>
-struct GradientTileTable {
-  static constexpr GradientTileFunction of[] = {gradient_tile<kRuns, kWide>...};
+template <int kWide>
+struct GradientTilesOf {
+  using Function = GradientTileFunction;
+  template <int kRun>
+  static constexpr Function of = gradient_tile<kRun, kWide>;
 };
-
-#if defined(__AVX512F__)
 template <int kWide>
-using GradientTiles = GradientTileTable<kWide, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
-#else
-template <int kWide>
-using GradientTiles = GradientTileTable<kWide, 1, 2, 3, 4, 5, 6>;
-#endif
+using GradientTiles = EveryRun<GradientTilesOf<kWide>>;
 
 /// Outputs `at` in [begin, end) whose input at + shift lies in [0, extent).
 static inline TapRange outputs_inside(int64_t begin, int64_t end, int64_t extent, int64_t shift) {

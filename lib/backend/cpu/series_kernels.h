@@ -209,8 +209,8 @@ struct SeriesKernels {
   void (*columns)(const SeriesGeometry&, const float* u, float scale, int64_t vectors, float* out, int64_t begin,
                   int64_t end);
   void (*conv)(const SeriesGeometry&, const ConvStep&);
-  /// Other threads see what this one's steps kept.
-  void (*kept)();
+  /// What this thread's steps kept is seen by others from now on.
+  void (*publish_kept)();
   /// out = J u of a 1x1 kernel on a row of pixels, of two vectors, run by run; the step's other members are not read.
   void (*products)(const SeriesGeometry&, const ConvStep&);
   void (*gradient)(const SeriesGeometry&, const GradientStep&);

@@ -1,7 +1,8 @@
 // 3x3 convolutions with fewer multiplications along the rows of the picture only, for groups of few channels, whose
 // transforms along both axes would cost more than the products that they save: a tile is four pixels of a row, by 18
-// products over channels instead of 36. Two tiles side by side go down the picture, and the frequencies of the three
-// rows that an output needs stay in the first-level cache.
+// products over channels instead of 36. Forward goes row by row, two tiles at a time, and keeps the frequencies of the
+// three rows that an output needs; the gradient goes through strips of tiles, so that those of one frequency of both
+// factors stay in the first-level cache.
 #pragma once
 
 #include "backend/cpu/series_small.inc.h"
@@ -92,7 +93,7 @@ template <class Form>
   }
 }
 
-/// One or two vectors that go down the picture: neighbouring tiles of one vector of images, or one tile of two.
+/// One or two vectors whose products share weights: neighbouring tiles of one vector of images, or one tile of two.
 struct LineStrip {
   const SeriesGeometry* geometry;
   int64_t lanes;    ///< of the block
@@ -209,18 +210,14 @@ static void gather_strip(const LineStrip& t, const ConvStep& s, int64_t first_ch
 
 using LineProducts = void (*)(const LineStrip&, const float*, int64_t);
 
-template <class Form, int kValues, int... kRuns>
-struct LineProductsTable {
-  static constexpr LineProducts of[] = {line_products<Form, kRuns, kValues>...};
+template <class Form, int kValues>
+struct LineProductsOf {
+  using Function = LineProducts;
+  template <int kRun>
+  static constexpr Function of = line_products<Form, kRun, kValues>;
 };
-
-#if defined(__AVX512F__)
 template <class Form, int kValues>
-using LineRuns = LineProductsTable<Form, kValues, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
-#else
-template <class Form, int kValues>
-using LineRuns = LineProductsTable<Form, kValues, 1, 2, 3, 4, 5, 6>;
-#endif
+using LineRuns = EveryRun<LineProductsOf<Form, kValues>>;
 
 /// Row `row` of the strip's frequencies, if there is one.
 template <class Form>

@@ -121,8 +121,10 @@ SeriesPlan plan_series(const SeriesKernels& kernels, const Shape& x, const Shape
   plan.channels = x[1];
   plan.kernel_height = k[2];
   plan.kernel_width = k[3];
-  if (spec.products != SeriesProducts::direct) choose_lines(kernels, plan);
-  if (spec.products != SeriesProducts::direct && plan.line_gradient == nullptr) choose_tiles(kernels, plan);
+  if (spec.products != SeriesProducts::direct) {
+    choose_lines(kernels, plan);
+    if (plan.line_gradient == nullptr) choose_tiles(kernels, plan);
+  }
   const SeriesGeometry& g = plan.geometry;
   plan.small_gradient = plan.tiles == nullptr && plan.line_gradient == nullptr && 2 * g.channels <= kernels.vector &&
                         taps_of(g) <= kMostSmallTaps && pixels_of(g) >= kFewestSmallPixels;

@@ -1,6 +1,5 @@
 #include "backend/cuda/conv_plans.h"
 
-#include <cuda_runtime.h>
 #include <cudnn.h>
 #include <cudnn_graph.h>
 #include <fmt/format.h>
@@ -10,10 +9,12 @@
 #include <deque>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "backend/cuda/cudnn_descriptor.h"
+#include "backend/cuda/handles.h"
 #include "core/error.h"
 
 namespace gsnet::cuda {
@@ -119,13 +120,17 @@ std::vector<Descriptor> configurations(const Descriptor& graph, cudnnBackendHeur
 struct ConvPlans::Handle {
   static constexpr int64_t kZeros = 16384;  // channels
 
-  explicit Handle(void* stream) {
-    check(cudnnCreate(&get), "cuDNN");
-    check(cudnnSetStream(get, static_cast<cudaStream_t>(stream)), "cuDNN");
+  explicit Handle(void* cuda_stream) {
+    const auto stream = static_cast<cudaStream_t>(cuda_stream);
+    cudnnHandle_t made = nullptr;
+    check(cudnnCreate(&made), "cuDNN");
+    library.reset(made);
+    check(cudnnSetStream(made, stream), "cuDNN");
     constexpr size_t kBytes = kZeros * sizeof(float);
-    GSNET_CHECK(cudaMalloc(reinterpret_cast<void**>(&zeros), kBytes) == cudaSuccess &&
-                    cudaMemsetAsync(zeros, 0, kBytes, static_cast<cudaStream_t>(stream)) == cudaSuccess,
-                fmt::format("[cuda] no memory for {} bytes of zeros", kBytes));
+    void* memory = nullptr;
+    check(cudaMalloc(&memory, kBytes), "memory for zeros");
+    zeros.reset(memory);
+    check(cudaMemsetAsync(memory, 0, kBytes, stream), "memory for zeros");
   }
   explicit Handle(const std::string& description)
       : device(std::make_unique<Descriptor>(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR)) {
@@ -133,16 +138,13 @@ struct ConvPlans::Handle {
                 std::span<const char>(description.c_str(), description.size() + 1));
     device->finalise("the description of a device");
   }
-  Handle(const Handle&) = delete;
-  Handle& operator=(const Handle&) = delete;
-  ~Handle() {
-    if (zeros != nullptr) cudaFree(zeros);
-    if (get != nullptr) cudnnDestroy(get);
-  }
 
-  cudnnHandle_t get = nullptr;
-  std::unique_ptr<Descriptor> device;  ///< described, in place of the handle
-  float* zeros = nullptr;
+  struct End {
+    void operator()(cudnnHandle_t handle) const noexcept { cudnnDestroy(handle); }
+  };
+  std::unique_ptr<std::remove_pointer_t<cudnnHandle_t>, End> library;
+  DeviceMemory zeros;
+  std::unique_ptr<Descriptor> device;  ///< described, in place of the library's
 };
 
 struct ConvPlans::Plan {
@@ -291,7 +293,7 @@ std::unique_ptr<ConvPlans::Plan> ConvPlans::make_of(const Graph& of, Precision p
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
             std::span<const cudnnBackendDescriptor_t>(of.operations));
   const Descriptor* device = handle_->device.get();
-  if (device == nullptr) graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, handle_->get);
+  if (device == nullptr) graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, handle_->library.get());
   graph.finalise("a convolution");
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     if (mode == CUDNN_HEUR_MODE_FALLBACK && !generic_too) break;
@@ -300,7 +302,7 @@ std::unique_ptr<ConvPlans::Plan> ConvPlans::make_of(const Graph& of, Precision p
       auto made = std::make_unique<Plan>();
       made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
       if (device == nullptr) {
-        made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle_->get);
+        made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle_->library.get());
       } else {
         made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *device);
       }
@@ -336,7 +338,7 @@ bool ConvPlans::can(Kind kind, const Convolution& c, const ConvEnd& end) {
 bool ConvPlans::run(Kind kind, const Convolution& c, const ConvEnd& end, const Operands& given,
                     const std::shared_ptr<Allocator>& memory) {
   if (!is_ready_made(end, Handle::kZeros, c.y[1])) return false;
-  const float* bias = end.plain() || end.bias != nullptr ? end.bias : handle_->zeros;
+  const float* bias = end.plain() || end.bias != nullptr ? end.bias : static_cast<const float*>(handle_->zeros.get());
   const Entry& found = entry(kind, c, end, alignment_of({given.x, given.w, given.y, bias, end.addend}));
   if (found.plan == nullptr) return false;
   if (used_ != nullptr) used_->push_back(found.plan);
@@ -356,7 +358,7 @@ bool ConvPlans::run(Kind kind, const Convolution& c, const ConvEnd& end, const O
   operands.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, std::span<const void* const>(pointers));
   operands.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, workspace.raw());
   operands.finalise("operands of a convolution");
-  check(cudnnBackendExecute(handle_->get, plan.plan.get(), operands.get()), "a convolution");
+  check(cudnnBackendExecute(handle_->library.get(), plan.plan.get(), operands.get()), "a convolution");
   return true;
 }
 

@@ -47,7 +47,7 @@ class ConvPlans {
 
  private:
   struct Plan;
-  using Key = std::array<int64_t, 28>;
+  using Key = std::array<int64_t, 26>;
   struct Entry {
     std::shared_ptr<const Plan> plan;  ///< null: no engine
     int64_t last_use;

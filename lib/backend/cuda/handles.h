@@ -26,6 +26,9 @@ struct GraphEnd {
   void operator()(cudaGraph_t graph) const noexcept { cudaGraphDestroy(graph); }
   void operator()(cudaGraphExec_t graph) const noexcept { cudaGraphExecDestroy(graph); }
 };
+struct DeviceEnd {
+  void operator()(void* memory) const noexcept { cudaFree(memory); }
+};
 struct PinnedEnd {
   void operator()(void* memory) const noexcept { cudaFreeHost(memory); }
 };
@@ -36,6 +39,7 @@ using StreamHandle = std::unique_ptr<std::remove_pointer_t<cudaStream_t>, Stream
 using EventHandle = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, EventEnd>;
 using GraphHandle = std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, GraphEnd>;
 using GraphExecHandle = std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, GraphEnd>;
+using DeviceMemory = std::unique_ptr<void, DeviceEnd>;
 using PinnedMemory = std::unique_ptr<void, PinnedEnd>;
 using BlasHandle = std::unique_ptr<std::remove_pointer_t<cublasHandle_t>, BlasEnd>;
 

@@ -107,55 +107,15 @@ void HostConv<T>::conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec
   });
 }
 
-// The sum of powers as it is written, not Horner: an oracle that shares no recurrence with the fast machines.
-// Saved: the powers J x, …, J^(K-1) x.
 template <class T>
 void HostConv<T>::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) {
-  const ConvSpec conv = series_convolution(k.shape(), spec.groups);
-  Tensor power = x;
-  this->scale(spec.coefficients[0], x, y);
-  for (int term = 1; term <= spec.degree(); ++term) {
-    Tensor next = this->empty_like(x);
-    this->conv2d(power, k, {}, conv, next);
-    power = next;
-    this->axpby(spec.coefficients[static_cast<size_t>(term)], power, 1, y, y);
-    if (saved != nullptr && spec.save == SeriesSave::iterates && term < spec.degree()) {
-      saved->tensors.push_back(power);
-    }
-  }
+  composed_series(*this, x, k, spec, y, saved);
 }
 
-// G_{K-1} = c_K dy, G_{m-1} = c_m dy + J' G_m, dk = sum_m G_m (x) J^m x, dx = c_0 dy + J' G_0.
 template <class T>
 void HostConv<T>::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved,
                                     const Tensor& dy, Tensor* dx, Tensor* dk) {
-  const ConvSpec conv = series_convolution(k.shape(), spec.groups);
-  const int degree = spec.degree();
-  const auto c = [&](int i) { return spec.coefficients[static_cast<size_t>(i)]; };
-  std::vector<Tensor> powers = {x};
-  powers.insert(powers.end(), saved.tensors.begin(), saved.tensors.end());
-  while (dk != nullptr && static_cast<int>(powers.size()) < degree) {
-    Tensor next = this->empty_like(x);
-    this->conv2d(powers.back(), k, {}, conv, next);
-    powers.push_back(next);
-  }
-  Tensor g = this->empty_like(dy), pulled = this->empty_like(dy);
-  this->scale(c(degree), dy, g);
-  Tensor part;
-  if (dk != nullptr) {
-    part = this->empty_like(k);
-    *dk = this->empty_like(k);
-    this->fill(0, *dk);
-  }
-  for (int m = degree - 1; m >= 0; --m) {
-    if (dk != nullptr) {
-      this->conv2d_wgrad(powers[static_cast<size_t>(m)], g, conv, part);
-      this->binary(BinaryOp::add, *dk, part, *dk);
-    }
-    if (m == 0 && dx == nullptr) break;
-    this->conv2d_dgrad(g, k, conv, pulled);
-    this->axpby(c(m), dy, 1, pulled, m == 0 ? *dx : g);
-  }
+  composed_series_backward(*this, x, k, spec, saved, dy, dx, dk);
 }
 
 template class HostConv<float>;
