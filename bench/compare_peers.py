@@ -2,7 +2,7 @@
 """Times gsnet against the same network in PyTorch, in turns on one machine, and prints a table of ratios.
 
     bench/compare_peers.py --gsnet build/release/gsnet --python venv/bin/python [--depth 5] [--conv gs4] [--batch 128]
-                           [--variants eager,compiled,channels_last] [--all]
+                           [--variants eager,compiled,channels_last] [--all] [--peer-only]
 
 First the outputs: 1024 pictures through the same weights on both sides, in gsnet as it is timed and as it is certified.
 Then a row for every variant of the peer; ratios are to the best of them, column by column. Then four: the reference code's
@@ -13,6 +13,7 @@ Shares are of this machine's matrix product of 1024^3 in f32, measured in every 
 function: more than 100 % is done with fewer multiplications than these.
 Training and evaluation are processes of their own, and memory is the training one's. bench/peers/README.md says how to
 install the peer; the best of several rounds counts for both sides. --all: eight networks, batches of 64 and of 128.
+--peer-only: the peer's variants beside each other, in images/s and as ratios to the first of them.
 """
 import argparse
 import itertools
@@ -20,6 +21,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 CONVS = {
@@ -69,9 +71,12 @@ class Network:
                    str(self.depth), "--width", str(self.options.width)]
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
+    def peers(self):
+        return {f"PyTorch, {variant}": variant for variant in self.options.variants.split(",")}
+
     def rows(self):
         """name: (training, evaluation, memory, share of training, of evaluation), the best of all rounds."""
-        peers = {f"PyTorch, {variant}": variant for variant in self.options.variants.split(",")}
+        peers = self.peers()
         ours = {name: (settings, "f32") for name, settings in ROWS.items()}
         if has_bf16():
             ours[BF16] = ([], "bf16")
@@ -108,6 +113,27 @@ def print_network(network):
               f"| {evaluate:.1f} | {evaluate / base[1]:.2f} | {100 * eval_share:.0f} % | {memory:.0f} | {memory / base[2]:.2f} |", flush=True)
 
 
+def rate_of(network, variant, mode):
+    """Images a second; 0 where the peer does not survive it."""
+    try:
+        return network.time_peer(variant, mode)["images_per_s"]
+    except subprocess.CalledProcessError as error:
+        print(f"{network.name}, {variant}, {mode}: {error.stderr.strip().splitlines()[-1:] or error}", file=sys.stderr, flush=True)
+        return 0
+
+
+def print_peers(network):
+    """Training and evaluation, the best of all rounds."""
+    best = {name: [0, 0] for name in network.peers()}
+    for _ in range(network.options.rounds):
+        for name, variant in network.peers().items():
+            best[name] = list(map(max, best[name], [rate_of(network, variant, mode) for mode in ("train", "eval")]))
+    first = next(iter(best.values()))
+    cells = [f"{rates[mode]:.1f} ({rates[mode] / first[mode]:.2f})" if rates[mode] else "dies" for mode in (0, 1) for rates in
+             best.values()]
+    print(f"| {network.name} | {' | '.join(cells)} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gsnet", default="build/release/gsnet")
@@ -118,11 +144,21 @@ def main():
         parser.add_argument(f"--{name}", type=int, default=standard)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--all", action="store_true", help="all networks and batches")
+    parser.add_argument("--peer-only", action="store_true", help="the peer's variants beside each other")
     options = parser.parse_args()
 
     networks = [(options.conv, options.depth)]
     if options.all:
         networks = list(itertools.product(("gs4", "gs41", "gs44", "soc"), (5, 15)))
+    if options.peer_only:
+        variants = options.variants.split(",")
+        for batch in (64, 128) if options.all else (options.batch,):
+            heads = [f"{mode}, {variant}" for mode in ("training", "evaluation") for variant in variants]
+            print(f"\n| batch {batch}, {options.threads} threads, width {options.width} | {' | '.join(heads)} |\n"
+                  f"|{'---|' * (1 + len(heads))}")
+            for conv, depth in networks:
+                print_peers(Network(options, conv, depth, batch))
+        return
     print("| logits of 1024 pictures | largest | apart as timed | as certified |\n|---|---|---|---|")
     for conv, depth in networks:
         network = Network(options, conv, depth, 0)

@@ -16,6 +16,23 @@ struct Case {
   int degree;
 };
 
+std::vector<Case> cases() {
+  return {
+      {5, 12, 3, 1, 1, 3, 3, 3},    // one pixel
+      {4, 10, 2, 1, 3, 3, 3, 3},    // a row
+      {7, 32, 2, 2, 2, 3, 3, 5},    // a map that a kernel covers
+      {3, 6, 1, 3, 4, 3, 3, 1},     // one term
+      {3, 8, 2, 4, 4, 5, 3, 4},     // kernels of other sides
+      {1, 9, 1, 2, 3, 1, 1, 2},     // one image, a matrix
+      {3, 20, 1, 5, 6, 3, 3, 3},    // tiles over the map's end and the last channel
+      {70, 6, 2, 1, 2, 3, 3, 2},    // many images a team, the last one with fewer
+      {2, 3, 1, 48, 48, 3, 3, 2},   // more tiles than threads
+      {2, 12, 1, 32, 32, 3, 3, 2},  // a gradient by bands of rows
+      {2, 80, 1, 3, 2, 3, 3, 2},    // by blocks of channels
+      {1, 64, 1, 2, 5, 5, 5, 2},    // by smaller ones, for there are many taps
+  };
+}
+
 struct Problem {
   Tensor x, k, dy;
 };
@@ -68,10 +85,7 @@ TEST_CASE("cuda: every form of the series", "[cuda][parity]") {
   for (const SeriesForm form : {SeriesForm::fused, SeriesForm::dense, SeriesForm::terms}) {
     const auto cuda = test::make_cuda(form);
     if (cuda == nullptr) return;
-    // One pixel, a row, maps that a kernel covers and ones that it does not, one term, kernels of other sides, one
-    // image.
-    for (const Case& c : {Case{5, 12, 3, 1, 1, 3, 3, 3}, Case{4, 10, 2, 1, 3, 3, 3, 3}, Case{7, 32, 2, 2, 2, 3, 3, 5},
-                          Case{3, 6, 1, 3, 4, 3, 3, 1}, Case{3, 8, 2, 4, 4, 5, 3, 4}, Case{1, 9, 1, 2, 3, 1, 1, 2}}) {
+    for (const Case& c : cases()) {
       CAPTURE(cuda::to_string(form), c.images, c.channels, c.groups, c.height, c.width, c.degree);
       const Problem problem = problem_of(c, *reference);
       for (const SeriesSave save : {SeriesSave::iterates, SeriesSave::input}) {

@@ -11,14 +11,18 @@
 #include "backend/cuda/status.h"
 #define GSNET_DEVICE __device__
 #define GSNET_ANYWHERE __host__ __device__
+#define GSNET_UNROLL _Pragma("unroll")
 #else
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #define GSNET_DEVICE
 #define GSNET_ANYWHERE
+#define GSNET_UNROLL
 #endif
 
 namespace gsnet::cuda {
@@ -35,23 +39,45 @@ struct Max {
   GSNET_DEVICE static double join(double a, double b) { return a < b ? b : a; }
 };
 
-/// The threads of one block, which work together on a piece of memory of their own.
+/// n numbers that lie together, at a multiple of their bytes: read and written at once.
+template <int n>
+struct alignas(4 * n) Run {
+  float of[n];
+};
+template <int n>
+GSNET_DEVICE Run<n> run_at(const float* from) {
+  return *reinterpret_cast<const Run<n>*>(from);
+}
+template <int n>
+GSNET_DEVICE void put_run(float* to, const Run<n>& run) {
+  *reinterpret_cast<Run<n>*>(to) = run;
+}
+
+constexpr int kWarpThreads = 32, kMostTeamThreads = 256;
+
+/// What every thread of a team keeps for itself between two pieces of work.
+template <class Own>
+class Held;
+
+/// The threads of one block, which work together on a piece of memory of their own. A multiple of a warp.
 struct Team {
   float* shared;
+  int threads;
 
-  /// body(i) for i in [0, count), shared out among the threads; when it returns all have done theirs.
+  /// body(i) for i in [0, count), shared out among the threads; when it returns all have done theirs, as below.
   template <class Body>
-  GSNET_DEVICE void each(int64_t count, Body body) const;
-  /// body(i, warp) for i in [0, count), shared out among the warps: all threads of one call it together.
+  GSNET_DEVICE void each(int count, Body body) const;
+  /// body(i) for i in [0, count), shared out among the warps: all threads of one call it together.
   template <class Body>
-  GSNET_DEVICE void each_warp(int64_t count, Body body) const;
+  GSNET_DEVICE void each_warp(int count, Body body) const;
+  /// body(thread, own) by every thread.
+  template <class Own, class Body>
+  GSNET_DEVICE void by_threads(Held<Own>& held, Body body) const;
 };
-
-constexpr int kTeamThreads = 256, kWarpThreads = 32, kTeamWarps = kTeamThreads / kWarpThreads;
 
 /// body(i) for i in [0, count), shared out among the threads of a warp.
 template <class Body>
-GSNET_DEVICE void each_lane(int64_t count, Body body);
+GSNET_DEVICE void each_lane(int count, Body body);
 
 /// Threads that share a row of a reduction; its partial results are joined as a binary tree.
 constexpr int kRowThreads = 256;
@@ -84,29 +110,44 @@ __global__ void row_kernel(int64_t rows, int64_t columns, Term term, Finish fini
   }
 }
 
+template <class Own>
+class Held {
+ public:
+  GSNET_DEVICE explicit Held(const Team&) {}
+
+ private:
+  friend Team;
+  Own own_;
+};
+
 template <class Body>
-GSNET_DEVICE void Team::each(int64_t count, Body body) const {
-  for (int64_t i = threadIdx.x; i < count; i += blockDim.x) body(i);
+GSNET_DEVICE void Team::each(int count, Body body) const {
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += threads) body(i);
   __syncthreads();
 }
 
 template <class Body>
-GSNET_DEVICE void Team::each_warp(int64_t count, Body body) const {
-  const auto warp = static_cast<int>(threadIdx.x) / kWarpThreads;
-  for (int64_t i = warp; i < count; i += kTeamWarps) body(i, warp);
+GSNET_DEVICE void Team::each_warp(int count, Body body) const {
+  for (int i = static_cast<int>(threadIdx.x) / kWarpThreads; i < count; i += threads / kWarpThreads) body(i);
+  __syncthreads();
+}
+
+template <class Own, class Body>
+GSNET_DEVICE void Team::by_threads(Held<Own>& held, Body body) const {
+  body(static_cast<int>(threadIdx.x), held.own_);
   __syncthreads();
 }
 
 template <class Body>
-GSNET_DEVICE void each_lane(int64_t count, Body body) {
-  for (int64_t i = static_cast<int>(threadIdx.x) % kWarpThreads; i < count; i += kWarpThreads) body(i);
+GSNET_DEVICE void each_lane(int count, Body body) {
+  for (int i = static_cast<int>(threadIdx.x) % kWarpThreads; i < count; i += kWarpThreads) body(i);
 }
 
 template <class Body>
-__global__ void team_kernel(int64_t teams, Body body) {
+__global__ void __launch_bounds__(kMostTeamThreads) team_kernel(int64_t teams, Body body) {
   extern __shared__ __align__(128) float4 memory[];
   for (int64_t team = blockIdx.x; team < teams; team += gridDim.x) {
-    body(Team{reinterpret_cast<float*>(memory)}, team);
+    body(Team{reinterpret_cast<float*>(memory), static_cast<int>(blockDim.x)}, team);
   }
 }
 
@@ -131,23 +172,41 @@ void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish fi
   check_launch();
 }
 
-/// Calls body(team, index) for `teams` teams with so much shared memory each; its end need not be waited for.
+/// Calls body(team, index) for `teams` teams of so many threads, with so much shared memory each.
 template <class Body>
-void for_teams(Stream stream, int64_t teams, int64_t shared_floats, Body body) {
+void for_teams(Stream stream, int64_t teams, int threads, int64_t shared_floats, Body body) {
   if (teams <= 0) return;
   constexpr int64_t kMostBlocks = int64_t{1} << 20;
   const auto bytes = static_cast<int>(shared_floats * 4);
   allow_shared(reinterpret_cast<const void*>(team_kernel<Body>), bytes);
-  team_kernel<<<static_cast<unsigned>(teams < kMostBlocks ? teams : kMostBlocks), kTeamThreads,
+  team_kernel<<<static_cast<unsigned>(teams < kMostBlocks ? teams : kMostBlocks), static_cast<unsigned>(threads),
                 static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream)>>>(teams, body);
   check_launch();
 }
 
 #else
 
+/// body(i) for i in [0, count), in an order that nothing may rely on: an odd one comes before the even ones beside it,
+/// and after the odd one that follows.
+template <class Count, class Body>
+void in_no_order(Count count, Body body) {
+  for (Count i = count / 2 * 2 - 1; i > 0; i -= 2) body(i);
+  for (Count i = 0; i < count; i += 2) body(i);
+}
+
+template <class Own>
+class Held {
+ public:
+  explicit Held(const Team& team) : own_(static_cast<size_t>(team.threads)) {}
+
+ private:
+  friend Team;
+  std::vector<Own> own_;
+};
+
 template <class Body>
-void Team::each(int64_t count, Body body) const {
-  for (int64_t i = 0; i < count; ++i) body(i);
+void Team::each(int count, Body body) const {
+  in_no_order(count, body);
 }
 
 /// What a Stream is where loops run on the host: launches are done at once, or noted.
@@ -174,36 +233,43 @@ void launch(Stream stream, Launch launched) {
 }
 
 template <class Body>
-void Team::each_warp(int64_t count, Body body) const {
-  for (int64_t i = 0; i < count; ++i) body(i, 0);
+void Team::each_warp(int count, Body body) const {
+  in_no_order(count, body);
+}
+
+template <class Own, class Body>
+void Team::by_threads(Held<Own>& held, Body body) const {
+  in_no_order(threads, [&](int thread) { body(thread, held.own_[static_cast<size_t>(thread)]); });
 }
 
 template <class Body>
-void each_lane(int64_t count, Body body) {
-  for (int64_t i = 0; i < count; ++i) body(i);
+void each_lane(int count, Body body) {
+  in_no_order(count, body);
 }
 
 template <class Body>
-void for_teams(Stream stream, int64_t teams, int64_t shared_floats, Body body) {
+void for_teams(Stream stream, int64_t teams, int threads, int64_t shared_floats, Body body) {
+  if (threads < 1 || threads > kMostTeamThreads || threads % kWarpThreads != 0) {
+    throw std::logic_error("a team of " + std::to_string(threads) + " threads");
+  }
   launch(stream, [=] {
-    std::vector<float> shared(static_cast<size_t>(shared_floats));
-    for (int64_t team = 0; team < teams; ++team) {
-      std::fill(shared.begin(), shared.end(), NAN);  // as far as anybody may know
-      body(Team{shared.data()}, team);
-    }
+    std::vector<Run<4>> memory(static_cast<size_t>((shared_floats + 3) / 4));
+    float* shared = memory.data()->of;
+    in_no_order(teams, [&](int64_t team) {
+      std::fill(shared, shared + shared_floats, NAN);  // as far as anybody may know
+      body(Team{shared, threads}, team);
+    });
   });
 }
 
 template <class Body>
 void for_each(Stream stream, int64_t count, Body body) {
-  launch(stream, [=] {
-    for (int64_t i = 0; i < count; ++i) body(i);
-  });
+  launch(stream, [=] { in_no_order(count, body); });
 }
 
 template <class Join, class Term, class Finish>
 void rows_on_host(int64_t rows, int64_t columns, Term term, Finish finish) {
-  for (int64_t row = 0; row < rows; ++row) {
+  in_no_order(rows, [&](int64_t row) {
     double parts[kRowThreads];
     for (int64_t thread = 0; thread < kRowThreads; ++thread) {
       parts[thread] = Join::kStart;
@@ -215,7 +281,7 @@ void rows_on_host(int64_t rows, int64_t columns, Term term, Finish finish) {
       for (int thread = 0; thread < half; ++thread) parts[thread] = Join::join(parts[thread], parts[thread + half]);
     }
     finish(row, parts[0]);
-  }
+  });
 }
 
 template <class Join, class Term, class Finish>

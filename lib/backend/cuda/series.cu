@@ -5,6 +5,7 @@
 #include "backend/cuda/loops.h"
 #include "backend/cuda/series_dense.h"
 #include "backend/cuda/series_fused.h"
+#include "backend/cuda/series_gradient.h"
 
 namespace gsnet::cuda {
 namespace {
@@ -101,6 +102,10 @@ void CudaBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec&
     }
   }
   if (keep && form == SeriesForm::dense) return dense_gradient(*runtime_, x.shape(), spec, iterates, all, *dk);
+  const bool own = form == SeriesForm::fused && precision_of(spec.products) == Precision::f32;
+  if (keep && own && gradient_fits(*runtime_, iterates.shape(), k.shape())) {
+    return series_gradient(*runtime_, iterates, all, *dk);
+  }
   if (keep) convolve_wgrad(iterates, all, conv, precision_of(spec.products), *dk);
 }
 

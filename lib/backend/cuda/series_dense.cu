@@ -1,15 +1,21 @@
 #include "backend/cuda/series_dense.h"
 
+#include "backend/cuda/loops.h"
 #include "backend/cuda/series_fused.h"
-#include "backend/cuda/series_parts.h"
 
 namespace gsnet::cuda {
 namespace {
 
 /// Places in rows, in matrices and in kernels.
-struct DenseShape : GroupShape {
-  using GroupShape::GroupShape;
+struct DenseShape {
+  int64_t images, channels, m, height, width, high, wide;  ///< m channels a group; taps up and to the left
 
+  DenseShape(const Shape& x, const Shape& k)
+      : images(x[0]), channels(x[1]), m(k[1]), height(x[2]), width(x[3]), high(k[2] / 2), wide(k[3] / 2) {}
+
+  GSNET_ANYWHERE int64_t groups() const { return channels / m; }
+  GSNET_ANYWHERE int64_t pixels() const { return height * width; }
+  GSNET_ANYWHERE int64_t taps() const { return (2 * high + 1) * (2 * wide + 1); }
   GSNET_ANYWHERE int64_t side() const { return pixels() * m; }
   GSNET_ANYWHERE int64_t slot() const { return images * side(); }
   /// The tap that leads from pixel `to` to pixel `from`; -1: none does.
@@ -26,7 +32,9 @@ struct RowPlace {
 
   GSNET_DEVICE RowPlace(const DenseShape& s, int64_t i)
       : group(i / s.slot()), image(i / s.side() % s.images), pixel(i / s.m % s.pixels()), channel(i % s.m) {}
-  GSNET_DEVICE int64_t in_map(const DenseShape& s) const { return s.outer(image, group, pixel, channel); }
+  GSNET_DEVICE int64_t in_map(const DenseShape& s) const {
+    return (image * s.pixels() + pixel) * s.channels + group * s.m + channel;
+  }
 };
 
 /// Rows of several slots.

@@ -6,23 +6,23 @@
 namespace gsnet::cuda {
 namespace {
 
-template <class Number>
-bool places_fit(const Runtime& runtime, const Shape& x, const Shape& k) {
-  return PlaceMap(x, k).shared_floats<Number>() * 4 <= runtime.most_shared();
-}
-
 /// bf16 and tf32 where tensor cores can do the groups; else single precision.
 Precision precision_for(const Shape& k, const SeriesSpec& spec) {
-  return k[1] % PlaceMap::kSide == 0 ? precision_of(spec.products) : Precision::f32;
+  return k[1] % 16 == 0 ? precision_of(spec.products) : Precision::f32;
 }
 
+template <class Number, int kColumns, class Ends>
+void run_on_tensor_cores(Runtime& runtime, const Shape& x, const Tensor& k, const Ends& ends) {
+  run_places(runtime, PlaceMap<Number, kColumns>(x, k.shape(), runtime.most_shared()), k, ends);
+}
+
+/// As many columns of squares a warp as there are.
 template <class Number, class Ends>
 void run_on_tensor_cores(Runtime& runtime, const Shape& x, const Tensor& k, const Ends& ends) {
-  if (k.shape()[1] % (2 * PlaceMap::kSide) == 0) {
-    run_places<Number, 2>(runtime, together_map<Number>(runtime, x, k.shape(), 2), k, ends);
-  } else {
-    run_places<Number, 1>(runtime, together_map<Number>(runtime, x, k.shape(), 1), k, ends);
-  }
+  const int64_t m = k.shape()[1];
+  if (m % 64 == 0) return run_on_tensor_cores<Number, 4>(runtime, x, k, ends);
+  if (m % 32 == 0) return run_on_tensor_cores<Number, 2>(runtime, x, k, ends);
+  run_on_tensor_cores<Number, 1>(runtime, x, k, ends);
 }
 
 template <class Ends>
@@ -31,14 +31,14 @@ void run(Runtime& runtime, const Shape& x, const Tensor& k, const SeriesSpec& sp
     case Precision::bf16:
       return run_on_tensor_cores<Bf16>(runtime, x, k, ends);
     case Precision::tf32:
-      return run_on_tensor_cores<float>(runtime, x, k, ends);
+      return run_on_tensor_cores<Tf32>(runtime, x, k, ends);
     case Precision::f32:
       break;
   }
-  const PlaneMap map(x, k.shape());
-  constexpr int64_t kEnough = 128;  // threads with work
-  if (map.tiles<8, 8>() >= kEnough) return run_planes<8, 8>(runtime, map, k, ends);
-  run_planes<4, 4>(runtime, map, k, ends);
+  const PlaneMap map(x, k.shape(), runtime.most_shared());
+  if (map.tile_channels() == 8) return run_planes<8, 4>(runtime, map, k, ends);
+  if (map.m % 4 == 0) return run_planes<4, 4>(runtime, map, k, ends);
+  run_planes<4, 1>(runtime, map, k, ends);
 }
 
 double coefficient(const SeriesSpec& spec, int at) { return spec.coefficients[static_cast<size_t>(at)]; }
@@ -61,16 +61,17 @@ Precision precision_of(SeriesProducts products) {
 }
 
 bool fused_series_fits(const Runtime& runtime, const Shape& x, const Shape& k, const SeriesSpec& spec) {
-  if (spec.degree() > kMostTerms) return false;
+  if (spec.degree() > kMostTerms || !TeamShape::fits(x, k)) return false;
+  const auto fits = [&](const auto& map) { return map.shared_floats() * 4 <= runtime.most_shared(); };
   switch (precision_for(k, spec)) {
     case Precision::bf16:
-      return places_fit<Bf16>(runtime, x, k);
+      return fits(PlaceMap<Bf16, 1>(x, k, 0));
     case Precision::tf32:
-      return places_fit<float>(runtime, x, k);
+      return fits(PlaceMap<Tf32, 1>(x, k, 0));
     case Precision::f32:
       break;
   }
-  return PlaneMap(x, k).shared_floats() * 4 <= runtime.most_shared();
+  return fits(PlaneMap(x, k, 0));
 }
 
 void fused_forward(Runtime& runtime, const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y,

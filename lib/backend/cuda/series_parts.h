@@ -3,7 +3,6 @@
 
 #include "backend/cuda/loops.h"
 #include "backend/cuda/runtime.h"
-#include "backend/cuda/warp_product.h"
 
 namespace gsnet::cuda {
 
@@ -14,7 +13,8 @@ struct Factors {
   float of[kMostTerms];
 };
 
-/// What the forward pass makes of the sums J u at a place, in device memory, and of what it starts from.
+/// What the forward pass makes of the sums J u of n neighbouring channels, from `at` in device memory on, and of what
+/// it starts from.
 struct ForwardEnds {
   const float* x;
   float* y;
@@ -25,17 +25,25 @@ struct ForwardEnds {
   int64_t size;
 
   GSNET_ANYWHERE int steps() const { return degree; }
-  GSNET_DEVICE float start(int64_t at) const {
-    if (kept != nullptr) kept[at] = x[at];
-    return x[at];
+  template <int n>
+  GSNET_DEVICE Run<n> start(int64_t at) const {
+    const Run<n> given = run_at<n>(x + at);
+    if (kept != nullptr) put_run(kept + at, given);
+    return given;
   }
-  GSNET_DEVICE float next(int step, int64_t at, float sum) const {
-    const float u = x[at] + factors.of[step] * sum;
-    if (step + 1 == degree) {
-      y[at] = last * u;
-    } else if (kept != nullptr) {
-      kept[(step + 1) * size + at] = u;
+  template <int n>
+  GSNET_DEVICE Run<n> next(int step, int64_t at, const Run<n>& sums) const {
+    Run<n> u = run_at<n>(x + at);
+    GSNET_UNROLL
+    for (int e = 0; e < n; ++e) u.of[e] += factors.of[step] * sums.of[e];
+    if (step + 1 < degree) {
+      if (kept != nullptr) put_run(kept + (step + 1) * size + at, u);
+      return u;
     }
+    Run<n> result;
+    GSNET_UNROLL
+    for (int e = 0; e < n; ++e) result.of[e] = last * u.of[e];
+    put_run(y + at, result);
     return u;
   }
 };
@@ -51,52 +59,70 @@ struct BackwardEnds {
   int64_t size;
 
   GSNET_ANYWHERE int steps() const { return dx != nullptr ? degree : degree - 1; }
-  GSNET_DEVICE float start(int64_t at) const {
-    const float g = second * dy[at];
-    if (kept != nullptr) kept[(degree - 1) * size + at] = g;
-    if (dx != nullptr) dx[at] = first * dy[at];
+  template <int n>
+  GSNET_DEVICE Run<n> start(int64_t at) const {
+    const Run<n> given = run_at<n>(dy + at);
+    Run<n> g, result;
+    GSNET_UNROLL
+    for (int e = 0; e < n; ++e) {
+      g.of[e] = second * given.of[e];
+      result.of[e] = first * given.of[e];
+    }
+    if (kept != nullptr) put_run(kept + (degree - 1) * size + at, g);
+    if (dx != nullptr) put_run(dx + at, result);
     return g;
   }
-  GSNET_DEVICE float next(int step, int64_t at, float sum) const {
-    if (dx != nullptr) dx[at] -= sum;
-    const float g = factors.of[step] * sum;
-    if (kept != nullptr && step + 1 < degree) kept[(degree - 2 - step) * size + at] = g;
+  template <int n>
+  GSNET_DEVICE Run<n> next(int step, int64_t at, const Run<n>& sums) const {
+    if (dx != nullptr) {
+      Run<n> result = run_at<n>(dx + at);
+      GSNET_UNROLL
+      for (int e = 0; e < n; ++e) result.of[e] -= sums.of[e];
+      put_run(dx + at, result);
+    }
+    Run<n> g;
+    GSNET_UNROLL
+    for (int e = 0; e < n; ++e) g.of[e] = factors.of[step] * sums.of[e];
+    if (kept != nullptr && step + 1 < degree) put_run(kept + (degree - 2 - step) * size + at, g);
     return g;
   }
 };
 
-/// A group's channels of a picture.
-struct GroupShape {
-  int64_t images, channels, m, height, width, high, wide;  ///< m channels a group; taps up and to the left
+/// What teams reckon with: a group's channels of `together` images at once. All of it fits 32 bits (fits).
+struct TeamShape {
+  int images, channels, m, height, width, high, wide;  ///< m channels a group; taps up and to the left
+  int together = 1;
 
-  GroupShape(const Shape& x, const Shape& k)
-      : images(x[0]), channels(x[1]), m(k[1]), height(x[2]), width(x[3]), high(k[2] / 2), wide(k[3] / 2) {}
-
-  GSNET_ANYWHERE int64_t groups() const { return channels / m; }
-  GSNET_ANYWHERE int64_t pixels() const { return height * width; }
-  GSNET_ANYWHERE int64_t taps() const { return (2 * high + 1) * (2 * wide + 1); }
-  GSNET_ANYWHERE int64_t line() const { return width + 2 * wide; }
-  /// Of pixel p in a plane with borders.
-  GSNET_DEVICE int64_t inner(int64_t p) const { return (p / width + high) * line() + p % width + wide; }
-  /// Of channel c of pixel p in device memory.
-  GSNET_DEVICE int64_t outer(int64_t image, int64_t group, int64_t p, int64_t c) const {
-    return (image * pixels() + p) * channels + group * m + c;
+  TeamShape(const Shape& x, const Shape& k)
+      : images(static_cast<int>(x[0])),
+        channels(static_cast<int>(x[1])),
+        m(static_cast<int>(k[1])),
+        height(static_cast<int>(x[2])),
+        width(static_cast<int>(x[3])),
+        high(static_cast<int>(k[2] / 2)),
+        wide(static_cast<int>(k[3] / 2)) {}
+  static bool fits(const Shape& x, const Shape& k) {
+    constexpr int64_t kMost = 0x7fffffff;
+    return x[0] <= kMost && x[1] * x[2] * x[3] <= kMost && k[1] * k[1] * k[2] * k[3] <= kMost / 2;
   }
+
+  GSNET_ANYWHERE int groups() const { return channels / m; }
+  GSNET_ANYWHERE int pixels() const { return height * width; }
+  GSNET_ANYWHERE int line_taps() const { return 2 * wide + 1; }
+  GSNET_ANYWHERE int taps() const { return (2 * high + 1) * line_taps(); }
+  int64_t teams() const { return int64_t{(images - 1) / together + 1} * groups(); }
+  /// Of the group's first channel of an image's first pixel, in device memory.
+  GSNET_DEVICE int64_t start(int image, int group) const { return int64_t{image} * pixels() * channels + group * m; }
 };
 
-/// Kernels (g; tap, in, out) as numbers that are multiplied, so that output channels are neighbours.
-template <class Number>
-Tensor taps_of(Runtime& runtime, const Tensor& k) {
-  Tensor made =
-      Tensor::empty({k.numel() * static_cast<int64_t>(sizeof(Number))}, DType::u8, Layout::row_major, runtime.memory());
-  const int64_t m = k.shape()[1], taps = k.shape()[2] * k.shape()[3];
-  const float* from = k.data<float>();
-  auto* to = static_cast<Number*>(made.raw());
-  for_each(runtime.stream(), k.numel(), [=] GSNET_DEVICE(int64_t e) {
-    const int64_t o = e % m, i = e / m % m, tap = e / (m * m) % taps, group = e / (m * m * taps);
-    put(to[e], from[((group * m + o) * m + i) * taps + tap]);
-  });
-  return made;
-}
+/// Which images and group a team has.
+struct TeamPlace {
+  int group, first, images;
+
+  GSNET_DEVICE TeamPlace(const TeamShape& s, int64_t team)
+      : group(static_cast<int>(team % s.groups())),
+        first(static_cast<int>(team / s.groups()) * s.together),
+        images(s.images - first < s.together ? s.images - first : s.together) {}
+};
 
 }  // namespace gsnet::cuda

@@ -2,104 +2,132 @@
 #pragma once
 
 #include "backend/cuda/series_parts.h"
+#include "backend/cuda/warp_product.h"
 
 namespace gsnet::cuda {
 
 /// On tensor cores: a map is (row, column, channel) with a border of zeros, `together` images' maps one after another,
 /// twice. Outputs are squares of 16 neighbouring places, borders among them, by 16 channels; what falls on borders is
-/// not used.
-struct PlaceMap : GroupShape {
-  static constexpr int kSide = 16, kRows = 2;
-  int64_t together = 1;
+/// not used. Places are 16 bytes further apart than their channels need, so that eight of them lie in all banks.
+template <class Number, int kColumns>
+struct PlaceMap : TeamShape {
+  static constexpr int kSide = 16, kRows = 2, kColumnsOfSquares = kColumns;
+  using Sums = WarpSums<Number, kRows, kColumns>;
 
-  using GroupShape::GroupShape;
+  PlaceMap(const Shape& x, const Shape& k, int64_t most_shared) : TeamShape(x, k) {
+    constexpr int kEnough = 2 * kMostTeamThreads / kWarpThreads;
+    while (together < images && together * pieces() < kEnough && 2 * shared_floats() * 4 * 4 <= most_shared) {
+      together *= 2;
+    }
+  }
 
-  GSNET_ANYWHERE int64_t first() const { return high * line() + wide; }
-  GSNET_ANYWHERE int64_t squares() const {
-    const int64_t places = (height - 1) * line() + width;
-    return (places + kSide * kRows - 1) / (kSide * kRows) * kRows;
+  GSNET_ANYWHERE int line() const { return width + 2 * wide; }
+  /// Place of the first pixel.
+  GSNET_ANYWHERE int corner() const { return high * line() + wide; }
+  GSNET_ANYWHERE int squares() const {
+    const int used = (height - 1) * line() + width;
+    return (used + kSide * kRows - 1) / (kSide * kRows) * kRows;
   }
   /// Of a map: up to what the last square's last tap reads.
-  GSNET_ANYWHERE int64_t places() const { return 2 * first() + squares() * kSide; }
-  GSNET_ANYWHERE int64_t map() const { return places() * m; }
-  GSNET_ANYWHERE int64_t maps() const { return together * map(); }
+  GSNET_ANYWHERE int places() const { return 2 * corner() + squares() * kSide; }
+  GSNET_ANYWHERE int step() const { return m + kChunk<Number>; }
+  GSNET_ANYWHERE int map() const { return places() * step(); }
   /// A warp's pieces of work in a map.
-  GSNET_ANYWHERE int64_t pieces(int columns) const { return squares() / kRows * (m / (kSide * columns)); }
-  GSNET_ANYWHERE int64_t scratch_floats() const { return kTeamWarps * kSide * kSide; }
-  template <class Number>
-  GSNET_ANYWHERE int64_t shared_floats() const {
-    return scratch_floats() + (2 * maps() * static_cast<int64_t>(sizeof(Number)) + 3) / 4;
+  GSNET_ANYWHERE int pieces() const { return squares() / kRows * (m / (kSide * kColumns)); }
+  /// Where places lie in device memory comes first.
+  GSNET_ANYWHERE int table() const { return squares() * kSide; }
+  GSNET_ANYWHERE int map_floats() const { return together * map() / (4 / static_cast<int>(sizeof(Number))); }
+  int64_t shared_floats() const {
+    return table() + int64_t{2} * together * places() * step() * static_cast<int64_t>(sizeof(Number)) / 4;
+  }
+  int threads() const {
+    return together * pieces() < kMostTeamThreads / kWarpThreads ? together * pieces() * kWarpThreads
+                                                                 : kMostTeamThreads;
   }
 };
 
-/// Images that a team takes together, so that its warps have work.
-template <class Number>
-PlaceMap together_map(const Runtime& runtime, const Shape& x, const Shape& k, int columns) {
-  PlaceMap map(x, k);
-  const auto grown = [&] {
-    PlaceMap more = map;
-    more.together *= 2;
-    return more;
-  };
-  while (map.together < map.images && map.together * map.pieces(columns) < 2 * kTeamWarps &&
-         grown().template shared_floats<Number>() * 8 <= runtime.most_shared()) {
-    map = grown();
-  }
-  return map;
+/// Kernels as right factors of products: (g; columns; tap, depth, column; block), and one of zeros, read but not used.
+template <class Map, class Number>
+Tensor place_taps(Runtime& runtime, const Map& map, const Tensor& k, Number) {
+  using Sums = typename Map::Sums;
+  constexpr int64_t kBlock = Sums::kBlock, kColumns = Map::kColumnsOfSquares, kDepth = Sums::kDepth;
+  const int64_t size = k.numel(), bytes = static_cast<int64_t>(sizeof(Number));
+  Tensor made = Tensor::empty({(size + kBlock * kColumns) * bytes}, DType::u8, Layout::row_major, runtime.memory());
+  const int64_t m = map.m, taps = map.taps(), chunks = m / (Sums::kSide * kColumns);
+  const float* from = k.data<float>();
+  auto* to = static_cast<Number*>(made.raw());
+  for_each(runtime.stream(), size + kBlock * kColumns, [=] GSNET_DEVICE(int64_t e) {
+    if (e >= size) return put(to[e], 0.0F);
+    const RightPlace<Number> place(static_cast<int>(e % kBlock));
+    const int64_t block = e / kBlock, c = block % kColumns, depth = block / kColumns % (m / kDepth);
+    const int64_t tap = block / (kColumns * (m / kDepth)) % taps,
+                  chunk = e / (Sums::kSide * kColumns * m * taps) % chunks;
+    const int64_t group = e / (m * m * taps);
+    const int64_t o = (chunk * kColumns + c) * Sums::kSide + place.column, i = depth * kDepth + place.k;
+    put(to[e], from[((group * m + o) * m + i) * taps + tap]);
+  });
+  return made;
 }
 
 template <class Number, int kColumns, class Ends>
-void run_places(Runtime& runtime, const PlaceMap& map, const Tensor& k, const Ends& ends) {
-  using Sums = WarpSums<Number, PlaceMap::kRows, kColumns>;
-  constexpr int kSide = PlaceMap::kSide;
-  const Tensor arranged = taps_of<Number>(runtime, k);
+void run_places(Runtime& runtime, const PlaceMap<Number, kColumns>& map, const Tensor& k, const Ends& ends) {
+  using Sums = typename PlaceMap<Number, kColumns>::Sums;
+  constexpr int kSide = Sums::kSide, kRows = PlaceMap<Number, kColumns>::kRows;
+  const Tensor arranged = place_taps(runtime, map, k, Number{});
   const auto* taps = static_cast<const Number*>(arranged.raw());
-  const int64_t shared = map.shared_floats<Number>(), blocks = (map.images + map.together - 1) / map.together;
-  for_teams(runtime.stream(), blocks * map.groups(), shared, [=] GSNET_DEVICE(Team team, int64_t index) {
-    const int64_t image = index / map.groups() * map.together, group = index % map.groups();
-    const int64_t images = map.images - image < map.together ? map.images - image : map.together;
-    auto* numbers = reinterpret_cast<Number*>(team.shared + map.scratch_floats());
-    team.each(shared, [&](int64_t i) { team.shared[i] = 0; });
-    team.each(images * map.pixels() * map.m, [&](int64_t i) {
-      const int64_t c = i % map.m, p = i / map.m % map.pixels(), of = i / (map.m * map.pixels());
-      put(numbers[of * map.map() + map.inner(p) * map.m + c], ends.start(map.outer(image + of, group, p, c)));
-    });
-    const Number* own = taps + group * map.taps() * map.m * map.m;
-    const int64_t pieces = map.pieces(kColumns), columns = map.m / (kSide * kColumns);
-    for (int step = 0; step < ends.steps(); ++step) {
-      const Number* before = numbers + step % 2 * map.maps();
-      Number* after = numbers + (step + 1) % 2 * map.maps();
-      team.each_warp(images * pieces, [&](int64_t item, int warp) {
-        const int64_t of = item / pieces, piece = item % pieces;
-        const int64_t square = piece / columns * PlaceMap::kRows, channel = piece % columns * kSide * kColumns;
-        const Number* window = before + of * map.map() + square * kSide * map.m;
-        const Number* weights = own + channel;
-        Sums sums;
-        for (int64_t u = 0; u <= 2 * map.high; ++u) {
-          for (int64_t v = 0; v <= 2 * map.wide; ++v) {
-            const Number* place = window + (u * map.line() + v) * map.m;
-            for (int64_t i = 0; i < map.m; i += Sums::kDepth, weights += Sums::kDepth * map.m) {
-              sums.add(place + i, map.m, weights, map.m);
-            }
-          }
-        }
-        float* scratch = team.shared + warp * kSide * kSide;
-        for (int r = 0; r < PlaceMap::kRows; ++r) {
-          for (int c = 0; c < kColumns; ++c) {
-            sums.store(r, c, scratch);
-            each_lane(kSide * kSide, [&](int64_t i) {
-              const int64_t place = (square + r) * kSide + i / kSide, o = channel + c * kSide + i % kSide;
-              const int64_t row = place / map.line(), column = place % map.line();
-              if (row >= map.height || column >= map.width) return;
-              const int64_t p = row * map.width + column;
-              const float next = ends.next(step, map.outer(image + of, group, p, o), scratch[i]);
-              if (step + 1 < ends.steps()) put(after[of * map.map() + map.inner(p) * map.m + o], next);
+  for_teams(runtime.stream(), map.teams(), map.threads(), map.shared_floats(),
+            [=] GSNET_DEVICE(const Team& team, int64_t index) {
+              const TeamPlace at(map, index);
+              const int line = map.line(), corner = map.corner(), depth = map.step(), size = map.map();
+              auto* pixel_of = reinterpret_cast<int*>(team.shared);
+              auto* numbers = reinterpret_cast<Number*>(team.shared + map.table());
+              team.each(2 * map.map_floats() / 4, [&](int i) {
+                put_run(team.shared + map.table() + 4 * i, Run<4>{{0, 0, 0, 0}});
+              });
+              team.each(map.table(), [&](int place) {
+                const int row = place / line, column = place % line;
+                pixel_of[place] =
+                    row < map.height && column < map.width ? (row * map.width + column) * map.channels : -1;
+              });
+              const int quads = map.m / 4, pixels = map.pixels();
+              team.each(at.images * pixels * quads, [&](int i) {
+                const int c = i % quads * 4, p = i / quads % pixels, of = i / (quads * pixels);
+                const Run<4> first =
+                    ends.template start<4>(map.start(at.first + of, at.group) + int64_t{p} * map.channels + c);
+                put_run(numbers + of * size + (corner + p / map.width * line + p % map.width) * depth + c, first);
+              });
+              const int columns = map.m / (kSide * kColumns), pieces = map.pieces();
+              const int chunk = map.taps() * map.m * kSide * kColumns;
+              const Number* own = taps + int64_t{at.group} * chunk * columns;
+              for (int step = 0; step < ends.steps(); ++step) {
+                const Number* before = numbers + step % 2 * map.together * size;
+                Number* after = numbers + (step + 1) % 2 * map.together * size;
+                team.each_warp(at.images * pieces, [&](int item) {
+                  const int of = item / pieces, piece = item % pieces;
+                  const int square = piece / columns * kRows, column = piece % columns;
+                  const Number* window = before + of * size + square * kSide * depth;
+                  const Number* right = own + column * chunk;
+                  Sums sums(right);
+                  for (int u = 0; u <= 2 * map.high; ++u) {
+                    for (int v = 0; v <= 2 * map.wide; ++v) {
+                      const Number* place = window + (u * line + v) * depth;
+                      for (int i = 0; i < map.m; i += Sums::kDepth) {
+                        right += kColumns * Sums::kBlock;
+                        sums.add(place + i, depth, right);
+                      }
+                    }
+                  }
+                  const int64_t start = map.start(at.first + of, at.group) + column * kSide * kColumns;
+                  Number* to = after + of * size + corner * depth + column * kSide * kColumns;
+                  sums.each_pair([&](int r, int c, int row, int o, const Run<2>& sum) {
+                    const int place = (square + r) * kSide + row, pixel = pixel_of[place];
+                    if (pixel < 0) return;
+                    const Run<2> next = ends.template next<2>(step, start + pixel + c * kSide + o, sum);
+                    if (step + 1 < ends.steps()) put_run(to + place * depth + c * kSide + o, next);
+                  });
+                });
+              }
             });
-          }
-        }
-      });
-    }
-  });
 }
 
 }  // namespace gsnet::cuda

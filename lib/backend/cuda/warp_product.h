@@ -1,4 +1,5 @@
-// Products of small matrices by the threads of a warp together: on tensor cores, or as host loops of the same numbers.
+// Products of small matrices by the threads of a warp together: on tensor cores, or as host loops that move numbers
+// between lanes as PTX's manual says of ldmatrix and mma.
 #pragma once
 
 #include <cstdint>
@@ -7,44 +8,28 @@
 
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
-#include <mma.h>
 #else
 #include <bit>
 #endif
 
 namespace gsnet::cuda {
 
-/// A bf16 number in memory.
+/// Numbers as they are multiplied. tf32 lies in memory rounded.
 struct Bf16 {
   uint16_t bits;
 };
+struct Tf32 {
+  uint32_t bits;
+};
 
-/// What is multiplied: numbers as they lie in memory, how many a product sums over at once, and how floats become them.
+/// Of 16 bytes.
 template <class Number>
-struct Factor;
+constexpr int kChunk = 16 / static_cast<int>(sizeof(Number));
 
 #ifdef __CUDACC__
 
 GSNET_DEVICE inline void put(Bf16& to, float value) { to.bits = __bfloat16_as_ushort(__float2bfloat16_rn(value)); }
-
-template <>
-struct Factor<Bf16> {
-  static constexpr int kDepth = 16;
-  using Held = __nv_bfloat16;
-  template <class Fragment>
-  static GSNET_DEVICE void round(Fragment&) {}
-};
-
-/// tf32: rounded on the way to the product.
-template <>
-struct Factor<float> {
-  static constexpr int kDepth = 8;
-  using Held = nvcuda::wmma::precision::tf32;
-  template <class Fragment>
-  static GSNET_DEVICE void round(Fragment& fragment) {
-    for (int i = 0; i < fragment.num_elements; ++i) fragment.x[i] = nvcuda::wmma::__float_to_tf32(fragment.x[i]);
-  }
-};
+GSNET_DEVICE inline void put(Tf32& to, float value) { asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(to.bits) : "f"(value)); }
 
 #else
 
@@ -53,116 +38,213 @@ inline void put(Bf16& to, float value) {
   const bool nan = (bits & 0x7fffffff) > 0x7f800000;
   to.bits = static_cast<uint16_t>(nan ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
-
-template <>
-struct Factor<Bf16> {
-  static constexpr int kDepth = 16;
-  static float value(Bf16 number) { return std::bit_cast<float>(static_cast<uint32_t>(number.bits) << 16); }
-};
-
-template <>
-struct Factor<float> {
-  static constexpr int kDepth = 8;
-  static float value(float number) {
-    return std::bit_cast<float>((std::bit_cast<uint32_t>(number) + 0x1000) & 0xffffe000);
-  }
-};
+inline void put(Tf32& to, float value) { to.bits = (std::bit_cast<uint32_t>(value) + 0x1000) & 0xffffe000; }
+inline float value_of(Bf16 number) { return std::bit_cast<float>(static_cast<uint32_t>(number.bits) << 16); }
+inline float value_of(Tf32 number) { return std::bit_cast<float>(number.bits); }
 
 #endif
 
-GSNET_DEVICE inline void put(float& to, float value) { to = value; }
+/// n neighbours at once.
+template <class Number, int n>
+GSNET_DEVICE void put_run(Number* to, const Run<n>& run) {
+  struct alignas(n * sizeof(Number)) Numbers {
+    Number of[n];
+  } numbers;
+  GSNET_UNROLL
+  for (int e = 0; e < n; ++e) put(numbers.of[e], run.of[e]);
+  *reinterpret_cast<Numbers*>(to) = numbers;
+}
+
+/// Right factors lie in blocks, so that a lane reads 16 bytes: which entry of (depth, 16) number e of a block is.
+/// PTX, "Matrix Fragments for mma": .m16n8k16 of .bf16, .m16n8k8 of .tf32, two of them.
+template <class Number>
+struct RightPlace {
+  int k, column;
+
+  GSNET_ANYWHERE explicit RightPlace(int e) {
+    constexpr int kHeld = kChunk<Number> / 4;  // numbers of a register
+    const int lane = e / kChunk<Number>, part = e % kChunk<Number> / kHeld;
+    k = kChunk<Number> * (part % 2) + lane % 4 * kHeld + e % kHeld;
+    column = 8 * (part / 2) + lane / 4;
+  }
+};
 
 /// kRows x kColumns squares of 16 x 16 sums, held by a warp. All its threads call everything together.
 template <class Number, int kRows, int kColumns>
 class WarpSums {
  public:
-  static constexpr int kSide = 16, kDepth = Factor<Number>::kDepth;
+  static constexpr int kSide = 16, kDepth = 2 * kChunk<Number>;
+  static constexpr int kBlock = kDepth * kSide;  ///< numbers of a right factor for one column of squares
 
-  GSNET_DEVICE WarpSums();
-  /// Adds the product of a (16 kRows, kDepth) and b (kDepth, 16 kColumns), rows `a_step` and `b_step` numbers apart.
-  /// The first numbers of their rows lie at multiples of 32 bytes.
-  GSNET_DEVICE void add(const Number* a, int64_t a_step, const Number* b, int64_t b_step);
-  /// One square to a row-major one, for the warp to read.
-  GSNET_DEVICE void store(int row, int column, float* to) const;
+  /// Reads the first right factor, kColumns blocks.
+  GSNET_DEVICE explicit WarpSums(const Number* right);
+  /// Adds the product of a (16 kRows, kDepth), in shared memory at multiples of 16 bytes, rows `step` numbers apart,
+  /// with the right factor that was read before; reads the next one.
+  GSNET_DEVICE void add(const Number* a, int step, const Number* next_right);
+  /// body(r, c, row, column, sums): of square (r, c), columns `column` and the next one.
+  template <class Body>
+  GSNET_DEVICE void each_pair(Body body) const;
 
  private:
 #ifdef __CUDACC__
-  template <class Use>
-  using Fragment =
-      nvcuda::wmma::fragment<Use, kSide, kSide, kDepth, typename Factor<Number>::Held, nvcuda::wmma::row_major>;
-  nvcuda::wmma::fragment<nvcuda::wmma::accumulator, kSide, kSide, kDepth, float> sums_[kRows][kColumns];
+  GSNET_DEVICE void read(const Number* right);
+
+  uint4 right_[kColumns];
+  float sums_[kRows][kColumns][2][4];
 #else
-  float sums_[kRows][kColumns][kSide][kSide];
+  static constexpr int kHeld = kChunk<Number> / 4;
+  struct Register {
+    Number of[kHeld];
+  };
+  void read(const Number* right);
+
+  Register right_[kColumns][kWarpThreads][4];
+  float sums_[kRows][kColumns][2][kWarpThreads][4] = {};
 #endif
 };
 
 #ifdef __CUDACC__
 
-template <class Number, int kRows, int kColumns>
-GSNET_DEVICE WarpSums<Number, kRows, kColumns>::WarpSums() {
-  for (auto& row : sums_) {
-    for (auto& square : row) nvcuda::wmma::fill_fragment(square, 0.0F);
-  }
+GSNET_DEVICE inline void multiply_add(Bf16, float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-template <class Number>
-GSNET_DEVICE const auto* in_library(const Number* numbers) {
-  if constexpr (sizeof(Number) == sizeof(Bf16)) {
-    return reinterpret_cast<const __nv_bfloat16*>(numbers);
-  } else {
-    return numbers;
-  }
+GSNET_DEVICE inline void multiply_add(Tf32, float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/// Four matrices of 8 rows of 16 bytes; a lane gives the address of a row.
+GSNET_DEVICE inline void load_matrices(uint32_t (&to)[4], const void* row) {
+  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(address)
+               : "memory");
 }
 
 template <class Number, int kRows, int kColumns>
-GSNET_DEVICE void WarpSums<Number, kRows, kColumns>::add(const Number* a, int64_t a_step, const Number* b,
-                                                         int64_t b_step) {
-  Fragment<nvcuda::wmma::matrix_a> left[kRows];
-  Fragment<nvcuda::wmma::matrix_b> right[kColumns];
-#pragma unroll
+GSNET_DEVICE WarpSums<Number, kRows, kColumns>::WarpSums(const Number* right) {
+  read(right);
+  GSNET_UNROLL
   for (int r = 0; r < kRows; ++r) {
-    nvcuda::wmma::load_matrix_sync(left[r], in_library(a + r * kSide * a_step), static_cast<unsigned>(a_step));
-    Factor<Number>::round(left[r]);
-  }
-#pragma unroll
-  for (int c = 0; c < kColumns; ++c) {
-    nvcuda::wmma::load_matrix_sync(right[c], in_library(b + c * kSide), static_cast<unsigned>(b_step));
-    Factor<Number>::round(right[c]);
-  }
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-#pragma unroll
-    for (int c = 0; c < kColumns; ++c) nvcuda::wmma::mma_sync(sums_[r][c], left[r], right[c], sums_[r][c]);
-  }
-}
-
-template <class Number, int kRows, int kColumns>
-GSNET_DEVICE void WarpSums<Number, kRows, kColumns>::store(int row, int column, float* to) const {
-  __syncwarp();  // what was stored before is read
-  nvcuda::wmma::store_matrix_sync(to, sums_[row][column], kSide, nvcuda::wmma::mem_row_major);
-  __syncwarp();
-}
-
-#else
-
-template <class Number, int kRows, int kColumns>
-WarpSums<Number, kRows, kColumns>::WarpSums() : sums_{} {}
-
-template <class Number, int kRows, int kColumns>
-void WarpSums<Number, kRows, kColumns>::add(const Number* a, int64_t a_step, const Number* b, int64_t b_step) {
-  for (int r = 0; r < kRows * kSide; ++r) {
-    for (int c = 0; c < kColumns * kSide; ++c) {
-      float& sum = sums_[r / kSide][c / kSide][r % kSide][c % kSide];
-      for (int k = 0; k < kDepth; ++k) {
-        sum += Factor<Number>::value(a[r * a_step + k]) * Factor<Number>::value(b[k * b_step + c]);
-      }
+    GSNET_UNROLL
+    for (int c = 0; c < kColumns; ++c) {
+      GSNET_UNROLL
+      for (int e = 0; e < 8; ++e) sums_[r][c][e / 4][e % 4] = 0;
     }
   }
 }
 
 template <class Number, int kRows, int kColumns>
-void WarpSums<Number, kRows, kColumns>::store(int row, int column, float* to) const {
-  for (int i = 0; i < kSide * kSide; ++i) to[i] = sums_[row][column][i / kSide][i % kSide];
+GSNET_DEVICE void WarpSums<Number, kRows, kColumns>::read(const Number* right) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpThreads;
+  GSNET_UNROLL
+  for (int c = 0; c < kColumns; ++c) right_[c] = reinterpret_cast<const uint4*>(right + c * kBlock)[lane];
+}
+
+template <class Number, int kRows, int kColumns>
+GSNET_DEVICE void WarpSums<Number, kRows, kColumns>::add(const Number* a, int step, const Number* next_right) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpThreads;
+  uint4 right[kColumns];
+  GSNET_UNROLL
+  for (int c = 0; c < kColumns; ++c) right[c] = right_[c];
+  read(next_right);
+  const Number* row = a + lane % kSide * step + lane / kSide * kChunk<Number>;
+  GSNET_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    uint32_t left[4];
+    load_matrices(left, row + r * kSide * step);
+    GSNET_UNROLL
+    for (int c = 0; c < kColumns; ++c) {
+      multiply_add(Number{}, sums_[r][c][0], left, right[c].x, right[c].y);
+      multiply_add(Number{}, sums_[r][c][1], left, right[c].z, right[c].w);
+    }
+  }
+}
+
+template <class Number, int kRows, int kColumns>
+template <class Body>
+GSNET_DEVICE void WarpSums<Number, kRows, kColumns>::each_pair(Body body) const {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpThreads;
+  GSNET_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    GSNET_UNROLL
+    for (int low = 0; low < 2; ++low) {
+      GSNET_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        GSNET_UNROLL
+        for (int half = 0; half < 2; ++half) {
+          const float* pair = sums_[r][c][half] + 2 * low;
+          body(r, c, lane / 4 + 8 * low, 8 * half + 2 * (lane % 4), Run<2>{{pair[0], pair[1]}});
+        }
+      }
+    }
+  }
+}
+
+#else
+
+template <class Number, int kRows, int kColumns>
+WarpSums<Number, kRows, kColumns>::WarpSums(const Number* right) {
+  read(right);
+}
+
+template <class Number, int kRows, int kColumns>
+void WarpSums<Number, kRows, kColumns>::read(const Number* right) {
+  for (int e = 0; e < kColumns * kBlock; ++e) {
+    const int lane = e % kBlock / kChunk<Number>, part = e % kChunk<Number> / kHeld;
+    right_[e / kBlock][lane][part].of[e % kHeld] = right[e];
+  }
+}
+
+template <class Number, int kRows, int kColumns>
+void WarpSums<Number, kRows, kColumns>::add(const Number* a, int step, const Number* next_right) {
+  for (int r = 0; r < kRows; ++r) {
+    Register left[kWarpThreads][4];
+    for (int lane = 0; lane < kWarpThreads; ++lane) {  // gives a row of matrix lane / 8 to four lanes
+      const Number* row = a + (r * kSide + lane % kSide) * step + lane / kSide * kChunk<Number>;
+      if (reinterpret_cast<uintptr_t>(row) % 16 != 0) throw std::logic_error("ldmatrix: not at a multiple of 16 bytes");
+      for (int e = 0; e < kChunk<Number>; ++e) left[lane % 8 * 4 + e / kHeld][lane / 8].of[e % kHeld] = row[e];
+    }
+    float rows[kSide][kDepth];
+    for (int i = 0; i < kWarpThreads * 4 * kHeld; ++i) {
+      const int lane = i / (4 * kHeld), part = i / kHeld % 4, e = i % kHeld;
+      rows[lane / 4 + 8 * (part % 2)][kChunk<Number> * (part / 2) + lane % 4 * kHeld + e] =
+          value_of(left[lane][part].of[e]);
+    }
+    for (int c = 0; c < kColumns; ++c) {
+      for (int half = 0; half < 2; ++half) {
+        float columns[kDepth][8];
+        for (int i = 0; i < kWarpThreads * 2 * kHeld; ++i) {
+          const int lane = i / (2 * kHeld), part = i / kHeld % 2, e = i % kHeld;
+          columns[kChunk<Number> * part + lane % 4 * kHeld + e][lane / 4] =
+              value_of(right_[c][lane][2 * half + part].of[e]);
+        }
+        for (int i = 0; i < kWarpThreads * 4; ++i) {
+          const int lane = i / 4, row = lane / 4 + 8 * (i % 4 / 2), column = 2 * (lane % 4) + i % 2;
+          for (int k = 0; k < kDepth; ++k) sums_[r][c][half][lane][i % 4] += rows[row][k] * columns[k][column];
+        }
+      }
+    }
+  }
+  read(next_right);
+}
+
+template <class Number, int kRows, int kColumns>
+template <class Body>
+void WarpSums<Number, kRows, kColumns>::each_pair(Body body) const {
+  for (int i = 0; i < kRows * kColumns * 2 * kWarpThreads * 2; ++i) {
+    const int low = i % 2, lane = i / 2 % kWarpThreads, half = i / (2 * kWarpThreads) % 2;
+    const int square = i / (4 * kWarpThreads), c = square % kColumns, r = square / kColumns;
+    const float* pair = sums_[r][c][half][lane] + 2 * low;
+    body(r, c, lane / 4 + 8 * low, 8 * half + 2 * (lane % 4), Run<2>{{pair[0], pair[1]}});
+  }
 }
 
 #endif
