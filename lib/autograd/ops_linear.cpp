@@ -117,7 +117,8 @@ Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t
         Tensor du = sink.needs(0) ? backend.empty(inner, Layout::channels_last) : Tensor(), dk;
         {
           // Without dk the input is not read, but for its shape.
-          const Tensor u = sink.needs(1) ? series_input(backend, input(), {block, &before, &after, nullptr}) : dz;
+          const bool read = sink.needs(1) && !saved->with_input;
+          const Tensor u = read ? series_input(backend, input(), {block, &before, &after, nullptr}) : dz;
           backend.conv_exp_backward(u, kept(), spec, *saved, dz, du ? &du : nullptr, sink.needs(1) ? &dk : nullptr);
         }
         if (dk) sink.give(1, dk);

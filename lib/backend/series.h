@@ -58,6 +58,7 @@ struct SeriesSpec {
 /// What a forward pass left behind; its content belongs to the machine that made it.
 struct SeriesSaved {
   std::vector<Tensor> tensors;
+  bool with_input = false;  ///< the series' input is among them: the backward pass asks its x for the shape only
 };
 
 /// What a layer does around its series, so that a machine may do it while it has the maps at hand:

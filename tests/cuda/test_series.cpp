@@ -102,4 +102,49 @@ TEST_CASE("cuda: every form of the series", "[cuda][parity]") {
   }
 }
 
+TEST_CASE("cuda: a series between its ends is the kernels it is made of", "[cuda][series]") {
+  struct Ends {
+    int64_t images, channels, block, inner, outputs, groups, side;
+  };
+  // A shuffle, deep channels, more and fewer than there are, nothing at all; a map of few pixels.
+  const std::vector<Ends> all = {{3, 12, 1, 12, 12, 2, 6},
+                                 {2, 3, 2, 12, 12, 4, 8},
+                                 {3, 3, 2, 14, 9, 2, 6},
+                                 {2, 8, 1, 8, 8, 1, 5},
+                                 {5, 4, 2, 16, 16, 2, 4}};
+  for (const SeriesForm form : {SeriesForm::fused, SeriesForm::dense, SeriesForm::terms}) {
+    const auto cuda = test::make_cuda(form);
+    if (cuda == nullptr) return;
+    for (const Ends& e : all) {
+      const int64_t deep = e.channels * e.block * e.block;
+      const bool plain = e.groups == 1;
+      const ChannelMap before =
+          plain ? ChannelMap::per_group(deep, e.inner, 1)
+                : ChannelMap::shuffle(deep, e.groups, true).then(ChannelMap::per_group(deep, e.inner, e.groups));
+      const ChannelMap after = ChannelMap::per_group(e.inner, e.outputs, e.groups);
+      const auto input = [&](const Shape& shape, Layout layout, uint64_t seed) {
+        return test::make_input(*cuda, {shape, layout}, seed);
+      };
+      const Tensor x = input({e.images, e.channels, e.side, e.side}, Layout::channels_last, 1);
+      const Tensor k = input({e.inner, e.inner / e.groups, 3, 3}, Layout::row_major, 2);
+      const Tensor bias = input({e.outputs}, Layout::row_major, 3);
+      const SeriesSpec spec{.coefficients = {0.9, 0.1, 0.01}, .groups = e.groups};
+      for (const Tensor* added : {&bias, static_cast<const Tensor*>(nullptr)}) {
+        CAPTURE(cuda::to_string(form), e.channels, e.inner, e.outputs, e.side, added != nullptr);
+        const SeriesEnds ends = {e.block, &before, &after, added};
+        const Shape shape = {e.images, e.outputs, e.side / e.block, e.side / e.block};
+        Tensor together = cuda->empty(shape, Layout::channels_last), apart = cuda->empty(shape, Layout::channels_last);
+        SeriesSaved saved, expected;
+        cuda->conv_exp_between(x, k, spec, ends, together, &saved);
+        cuda->Backend::conv_exp_between(x, k, spec, ends, apart, &expected);
+        CHECK((test::numbers(*cuda, together) == test::numbers(*cuda, apart)));
+        CHECK(saved.with_input);
+        CHECK((test::numbers(*cuda, saved.tensors[0]) == test::numbers(*cuda, expected.tensors[0])));
+        cuda->conv_exp_between(x, k, spec, ends, together, nullptr);
+        CHECK((test::numbers(*cuda, together) == test::numbers(*cuda, apart)));
+      }
+    }
+  }
+}
+
 }  // namespace gsnet

@@ -87,6 +87,7 @@ void CheckBackend::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& 
   both("conv_exp", [&](Backend& b, Arguments& a) {
     b.conv_exp(a.in(x), a.in(k), spec, a.out(y), &b == first_.get() ? saved : nullptr);
   });
+  if (saved != nullptr) saved->with_input = false;
 }
 
 // What the first machine saved means nothing to the second, which computes it again.
@@ -100,6 +101,7 @@ void CheckBackend::conv_exp_between(const Tensor& x, const Tensor& k, const Seri
     with.bias = the.in(ends.bias);
     on.conv_exp_between(the.in(x), the.in(k), first ? spec : fresh, with, the.out(y), first ? saved : nullptr);
   });
+  if (saved != nullptr) saved->with_input = false;
 }
 
 void CheckBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved,

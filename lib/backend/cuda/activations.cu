@@ -47,11 +47,11 @@ void CudaBackend::prelu_backward(const Tensor& x, const Tensor& slope, const Ten
              [=] GSNET_DEVICE(int64_t i) { to[i] = from[i] > 0 ? given[i] : slopes[i % channels] * given[i]; });
   }
   if (dslope == nullptr) return;
-  const Tensor sums = sums_over_pixels(*runtime_, pixels, channels, [=] GSNET_DEVICE(int64_t p, int64_t c) {
+  const auto term = [=] GSNET_DEVICE(int64_t p, int64_t c) {
     const double a = from[p * channels + c];
     return a > 0 ? 0.0 : a * static_cast<double>(given[p * channels + c]);
-  });
-  narrow(*runtime_, sums, *dslope);
+  };
+  sum_over_pixels(*runtime_, pixels, channels, term, *dslope);
 }
 
 void CudaBackend::softmax(const Tensor& x, Tensor& y) {
@@ -185,15 +185,15 @@ void CudaBackend::householder_backward(Pairing pairing, const Tensor& x, const T
     to[pixel + at.first] = reflect ? cosf(t) * ga + sinf(t) * gb : ga;
     to[pixel + at.second] = reflect ? sinf(t) * ga - cosf(t) * gb : gb;
   });
-  const Tensor sums = sums_over_pixels(*runtime_, pixels, channels / 2, [=] GSNET_DEVICE(int64_t p, int64_t pair) {
+  const auto slope = [=] GSNET_DEVICE(int64_t p, int64_t pair) {
     const PairAt at = pair_at(halves, pair, channels);
     const float a = from[p * channels + at.first], b = from[p * channels + at.second], t = angle[pair];
     const float ga = given[p * channels + at.first], gb = given[p * channels + at.second];
     const bool reflect = a * sinf(t / 2) - b * cosf(t / 2) > 0;
     const float c = cosf(t), s = sinf(t);
     return reflect ? static_cast<double>(ga * (b * c - a * s) + gb * (a * c + b * s)) : 0.0;
-  });
-  narrow(*runtime_, sums, dtheta);
+  };
+  sum_over_pixels(*runtime_, pixels, channels / 2, slope, dtheta);
 }
 
 }  // namespace gsnet::cuda

@@ -20,10 +20,13 @@ namespace {
 
 /// Copies between (N, C b b, H/b, W/b) and (N, C, H, W): element i of the former is element `shallow` of the latter.
 struct DepthMap {
-  int64_t block, channels, rows, columns;  ///< channels of the shallow side, pixels of the deep one
+  int64_t block, channels, columns;  ///< channels of the shallow side, columns of the deep one
 
   GSNET_DEVICE int64_t shallow(int64_t i) const {
-    const int64_t deep = channels * block * block, channel = i % deep, pixel = i / deep;
+    const int64_t deep = channels * block * block;
+    return shallow(i / deep, i % deep);
+  }
+  GSNET_DEVICE int64_t shallow(int64_t pixel, int64_t channel) const {
     const int64_t c = channel / (block * block), u = channel / block % block, v = channel % block;
     const int64_t column = pixel % columns, line = pixel / columns;  // line: picture and row
     return ((line * block + u) * columns * block + column * block + v) * channels + c;
@@ -33,14 +36,34 @@ struct DepthMap {
 }  // namespace
 
 void CudaBackend::space_to_depth(int64_t block, const Tensor& x, Tensor& y) {
-  const DepthMap map{block, x.shape()[1], y.shape()[2], y.shape()[3]};
+  const DepthMap map{block, x.shape()[1], y.shape()[3]};
   const float* from = x.data<float>();
   float* to = y.data<float>();
   for_each(stream(), y.numel(), [=] GSNET_DEVICE(int64_t i) { to[i] = from[map.shallow(i)]; });
 }
 
+namespace {
+
+/// Channels of the deep side by `source`, -1: zeros.
+void gather_deep(Stream stream, const DepthMap& map, const int32_t* source, const Tensor& x, Tensor& y) {
+  const int64_t channels = y.shape()[1];
+  const float* from = x.data<float>();
+  float* to = y.data<float>();
+  for_each(stream, y.numel(), [=] GSNET_DEVICE(int64_t i) {
+    const int32_t channel = source[i % channels];
+    to[i] = channel < 0 ? 0.0F : from[map.shallow(i / channels, channel)];
+  });
+}
+
+}  // namespace
+
+void CudaBackend::enter(const Tensor& x, const SeriesEnds& ends, Tensor& inner) {
+  if (ends.before->is_identity()) return space_to_depth(ends.block, x, inner);
+  gather_deep(stream(), {ends.block, x.shape()[1], inner.shape()[3]}, constant(ends.before->source()), x, inner);
+}
+
 void CudaBackend::depth_to_space(int64_t block, const Tensor& x, Tensor& y) {
-  const DepthMap map{block, y.shape()[1], x.shape()[2], x.shape()[3]};
+  const DepthMap map{block, y.shape()[1], x.shape()[3]};
   const float* from = x.data<float>();
   float* to = y.data<float>();
   for_each(stream(), x.numel(), [=] GSNET_DEVICE(int64_t i) { to[map.shallow(i)] = from[i]; });

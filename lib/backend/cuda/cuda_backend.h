@@ -44,6 +44,8 @@ class CudaBackend final : public Backend {
   void conv2d_wgrad(const Tensor& x, const Tensor& dy, const ConvSpec& spec, Tensor& dw) override;
   /// Saved: the Horner iterates, one tensor of them all.
   void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) override;
+  void conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends, Tensor& y,
+                        SeriesSaved* saved) override;
   void conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved, const Tensor& dy,
                          Tensor* dx, Tensor* dk) override;
 
@@ -137,6 +139,10 @@ class CudaBackend final : public Backend {
   void* stream() const { return runtime_->stream(); }
   /// A copy on the device, kept for as long as the machine lives: patterns and maps, which are few.
   const int32_t* constant(std::span<const int32_t> values);
+  /// conv_exp, and a bias if there is one; `kept`, where iterates are, may have x in its first place.
+  void series(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const Tensor* bias, Tensor& y, Tensor* kept);
+  /// inner = before(space_to_depth(x, block)), in one pass.
+  void enter(const Tensor& x, const SeriesEnds& ends, Tensor& inner);
   SeriesForm form_of(const Shape& x, const Shape& k, const SeriesSpec& spec) const;
   Tensor scratch(const Shape& shape, DType dtype = DType::f32) const;
   /// y = conv(x, w) and what follows it, by the library in one go where it can; and its gradient. tf32 and bf16: by the

@@ -38,24 +38,17 @@ namespace {
 /// added to log_product.
 void rescale(Runtime& runtime, Tensor& a, Tensor& log_norm, Tensor* log_product) {
   const int64_t groups = a.shape()[0], size = a.numel() / groups;
-  const Tensor norms = Tensor::empty({groups}, DType::f64, Layout::row_major, runtime.memory());
   float* at = a.data<float>();
-  double* norm = norms.data<double>();
+  const Tensor squares = dots_of_rows(runtime, groups, size, at, at);
+  const double* square = squares.data<double>();
   double* log_of = log_norm.data<double>();
   double* product = log_product != nullptr ? log_product->data<double>() : nullptr;
-  for_rows<Sum>(
-      runtime.stream(), groups, size,
-      [=] GSNET_DEVICE(int64_t g, int64_t i) {
-        const double value = at[g * size + i];
-        return value * value;
-      },
-      [=] GSNET_DEVICE(int64_t g, double total) {
-        norm[g] = sqrt(total);
-        log_of[g] = 2 * log_of[g] + log(norm[g]);
-        if (product != nullptr) product[g] += log_of[g];
-      });
+  for_each(runtime.stream(), groups, [=] GSNET_DEVICE(int64_t g) {
+    log_of[g] = 2 * log_of[g] + log(square[g]) / 2;
+    if (product != nullptr) product[g] += log_of[g];
+  });
   for_each(runtime.stream(), a.numel(), [=] GSNET_DEVICE(int64_t i) {
-    const double n = norm[i / size];
+    const double n = sqrt(square[i / size]);
     if (n > 0) at[i] = static_cast<float>(static_cast<double>(at[i]) / n);
   });
 }

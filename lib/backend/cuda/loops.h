@@ -31,12 +31,27 @@ namespace gsnet::cuda {
 using Stream = void*;
 
 struct Sum {
-  static constexpr double kStart = 0;
-  GSNET_DEVICE static double join(double a, double b) { return a + b; }
+  using Value = double;
+  GSNET_ANYWHERE static Value start() { return 0; }
+  GSNET_DEVICE static Value join(Value a, Value b) { return a + b; }
 };
 struct Max {
-  static constexpr double kStart = -1.7976931348623157e308;
-  GSNET_DEVICE static double join(double a, double b) { return a < b ? b : a; }
+  using Value = double;
+  GSNET_ANYWHERE static Value start() { return -1.7976931348623157e308; }
+  GSNET_DEVICE static Value join(Value a, Value b) { return a < b ? b : a; }
+};
+struct TwoSums {
+  struct Value {
+    double first, second;
+  };
+  GSNET_ANYWHERE static Value start() { return {0, 0}; }
+  GSNET_DEVICE static Value join(Value a, Value b) { return {a.first + b.first, a.second + b.second}; }
+};
+
+/// What for_rows does with a row's columns when its total is known.
+struct Nothing {
+  template <class Value>
+  GSNET_DEVICE void operator()(int64_t, int64_t, const Value&) const {}
 };
 
 /// n numbers that lie together, at a multiple of their bytes: read and written at once.
@@ -82,6 +97,15 @@ GSNET_DEVICE void each_lane(int count, Body body);
 /// Threads that share a row of a reduction; its partial results are joined as a binary tree.
 constexpr int kRowThreads = 256;
 
+/// a b, rounded before anything is added.
+GSNET_DEVICE inline float rounded_product(float a, float b) {
+#ifdef __CUDA_ARCH__
+  return __fmul_rn(a, b);
+#else
+  return a * b;
+#endif
+}
+
 #ifdef __CUDACC__
 
 template <class Body>
@@ -90,11 +114,11 @@ __global__ void loop_kernel(int64_t count, Body body) {
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) body(i);
 }
 
-template <class Join, class Term, class Finish>
-__global__ void row_kernel(int64_t rows, int64_t columns, Term term, Finish finish) {
-  __shared__ double parts[kRowThreads];
+template <class Join, class Term, class Finish, class Then>
+__global__ void row_kernel(int64_t rows, int64_t columns, Term term, Finish finish, Then then) {
+  __shared__ typename Join::Value parts[kRowThreads];
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    double part = Join::kStart;
+    typename Join::Value part = Join::start();
     for (int64_t column = threadIdx.x; column < columns; column += kRowThreads) {
       part = Join::join(part, term(row, column));
     }
@@ -105,7 +129,10 @@ __global__ void row_kernel(int64_t rows, int64_t columns, Term term, Finish fini
         parts[threadIdx.x] = Join::join(parts[threadIdx.x], parts[threadIdx.x + half]);
       }
     }
-    if (threadIdx.x == 0) finish(row, parts[0]);
+    __syncthreads();
+    const typename Join::Value total = parts[0];
+    if (threadIdx.x == 0) finish(row, total);
+    for (int64_t column = threadIdx.x; column < columns; column += kRowThreads) then(row, column, total);
     __syncthreads();
   }
 }
@@ -162,13 +189,14 @@ void for_each(Stream stream, int64_t count, Body body) {
   check_launch();
 }
 
-/// Calls finish(row, total) with total = the terms of each row joined: term(row, column) for column in [0, columns).
-template <class Join, class Term, class Finish>
-void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish finish) {
+/// Calls finish(row, total) with total = the terms of each row joined: term(row, column) for column in [0, columns);
+/// and then(row, column, total) for these.
+template <class Join, class Term, class Finish, class Then = Nothing>
+void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish finish, Then then = {}) {
   if (rows <= 0) return;
   constexpr int64_t kMostBlocks = int64_t{1} << 20;
   row_kernel<Join><<<static_cast<unsigned>(rows < kMostBlocks ? rows : kMostBlocks), kRowThreads, 0,
-                     static_cast<cudaStream_t>(stream)>>>(rows, columns, term, finish);
+                     static_cast<cudaStream_t>(stream)>>>(rows, columns, term, finish, then);
   check_launch();
 }
 
@@ -267,12 +295,12 @@ void for_each(Stream stream, int64_t count, Body body) {
   launch(stream, [=] { in_no_order(count, body); });
 }
 
-template <class Join, class Term, class Finish>
-void rows_on_host(int64_t rows, int64_t columns, Term term, Finish finish) {
+template <class Join, class Term, class Finish, class Then>
+void rows_on_host(int64_t rows, int64_t columns, Term term, Finish finish, Then then) {
   in_no_order(rows, [&](int64_t row) {
-    double parts[kRowThreads];
+    typename Join::Value parts[kRowThreads];
     for (int64_t thread = 0; thread < kRowThreads; ++thread) {
-      parts[thread] = Join::kStart;
+      parts[thread] = Join::start();
       for (int64_t column = thread; column < columns; column += kRowThreads) {
         parts[thread] = Join::join(parts[thread], term(row, column));
       }
@@ -281,12 +309,13 @@ void rows_on_host(int64_t rows, int64_t columns, Term term, Finish finish) {
       for (int thread = 0; thread < half; ++thread) parts[thread] = Join::join(parts[thread], parts[thread + half]);
     }
     finish(row, parts[0]);
+    in_no_order(columns, [&](int64_t column) { then(row, column, parts[0]); });
   });
 }
 
-template <class Join, class Term, class Finish>
-void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish finish) {
-  launch(stream, [=] { rows_on_host<Join>(rows, columns, term, finish); });
+template <class Join, class Term, class Finish, class Then = Nothing>
+void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish finish, Then then = {}) {
+  launch(stream, [=] { rows_on_host<Join>(rows, columns, term, finish, then); });
 }
 
 #endif

@@ -31,29 +31,67 @@ SeriesForm CudaBackend::form_of(const Shape& x, const Shape& k, const SeriesSpec
   return choose_series_form(*runtime_, x, k, spec);
 }
 
-// u_K = x, u_{k-1} = x + (c_k / c_{k-1}) J u_k, y = c_0 u_0. Saved: u_K … u_1, in this order.
-void CudaBackend::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) {
-  if (x.numel() == 0) return;
+// u_K = x, u_{k-1} = x + (c_k / c_{k-1}) J u_k, y = c_0 u_0 + bias. Kept: u_K … u_1, in this order.
+void CudaBackend::series(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const Tensor* bias, Tensor& y,
+                         Tensor* kept) {
+  const SeriesForm form = form_of(x.shape(), k.shape(), spec);
+  if (form == SeriesForm::fused) return fused_forward(*runtime_, x, k, spec, bias, y, kept);
+  if (form == SeriesForm::dense) return dense_forward(*runtime_, x, k, spec, bias, y, kept);
   const int degree = spec.degree();
   const int64_t images = x.shape()[0];
-  const bool keep = saved != nullptr && spec.save == SeriesSave::iterates;
-  const SeriesForm form = form_of(x.shape(), k.shape(), spec);
-  const bool needed = keep || form == SeriesForm::terms;
-  Tensor all = needed ? empty(times_images(x.shape(), keep ? degree : 2), Layout::channels_last) : Tensor();
-  if (keep) saved->tensors = {all};
-  if (form == SeriesForm::fused) return fused_forward(*runtime_, x, k, spec, y, keep ? &all : nullptr);
-  if (form == SeriesForm::dense) return dense_forward(*runtime_, x, k, spec, y, keep ? &all : nullptr);
+  const Tensor all = kept != nullptr ? *kept : empty(times_images(x.shape(), 2), Layout::channels_last);
   const ConvSpec conv = series_convolution(k.shape(), spec.groups);
   Tensor u = iterate(all, 0, images);
-  copy(x, u);
+  if (u.raw() != x.raw()) copy(x, u);
   for (int i = degree; i >= 1; --i) {
     const auto c = [&](int at) { return spec.coefficients[static_cast<size_t>(at)]; };
-    Tensor next = i == 1 ? y : iterate(all, keep ? degree - i + 1 : (degree - i + 1) % 2, images);
+    Tensor next = i == 1 ? y : iterate(all, kept != nullptr ? degree - i + 1 : (degree - i + 1) % 2, images);
     convolve(u, k, conv, precision_of(spec.products),
              {.addend = x.data<float>(), .scale = static_cast<float>(c(i) / c(i - 1))}, next);
     u = next;
   }
   if (spec.coefficients[0] != 1) scale(spec.coefficients[0], y, y);
+  if (bias != nullptr) add_bias(y, *bias, y);
+}
+
+namespace {
+
+bool keeps(const SeriesSpec& spec, const SeriesSaved* saved) {
+  return saved != nullptr && spec.save == SeriesSave::iterates;
+}
+
+}  // namespace
+
+void CudaBackend::conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) {
+  if (x.numel() == 0) return;
+  if (!keeps(spec, saved)) return series(x, k, spec, nullptr, y, nullptr);
+  Tensor all = empty(times_images(x.shape(), spec.degree()), Layout::channels_last);
+  *saved = {.tensors = {all}, .with_input = true};
+  series(x, k, spec, nullptr, y, &all);
+}
+
+// The input goes where the first iterate is kept, which it is.
+void CudaBackend::conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends,
+                                   Tensor& y, SeriesSaved* saved) {
+  const Shape& s = x.shape();
+  if (x.numel() == 0) return Backend::conv_exp_between(x, k, spec, ends, y, saved);
+  const Shape shape = {s[0], ends.before->outputs(), s[2] / ends.block, s[3] / ends.block};
+  const bool moved = ends.block > 1 || !ends.before->is_identity(), cut = !ends.after->is_identity();
+  const bool keep = keeps(spec, saved), dense = form_of(shape, k.shape(), spec) == SeriesForm::dense;
+  Tensor all, inner = x;
+  if (keep) {
+    all = empty(times_images(shape, spec.degree()), Layout::channels_last);
+    *saved = {.tensors = {all}, .with_input = true};
+  }
+  if (moved) {
+    inner = keep && !dense ? iterate(all, 0, s[0]) : empty(shape, Layout::channels_last);
+    enter(x, ends, inner);
+  }
+  Tensor whole = cut ? empty(shape, Layout::channels_last) : y;
+  series(inner, k, spec, cut ? nullptr : ends.bias, whole, keep ? &all : nullptr);
+  if (!cut) return;
+  map_channels(*ends.after, whole, y);
+  if (ends.bias != nullptr) add_bias(y, *ends.bias, y);
 }
 
 // g_1 = c_1 dy, g_{k+1} = (c_{k+1} / c_k) J' g_k, J' = -J: dk = sum_k g_k (x) u_k, one weight gradient over K times the

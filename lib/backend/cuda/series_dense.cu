@@ -126,8 +126,8 @@ bool dense_series_fits(const Shape& x, const Shape& k) {
   return s.side() <= kMostBytes / 4 / s.side() / s.groups();
 }
 
-void dense_forward(Runtime& runtime, const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y,
-                   Tensor* kept) {
+void dense_forward(Runtime& runtime, const Tensor& x, const Tensor& k, const SeriesSpec& spec, const Tensor* bias,
+                   Tensor& y, Tensor* kept) {
   DenseSeries series(runtime, x.shape(), k, spec);
   const int degree = spec.degree();
   const int64_t count = kept != nullptr ? degree : 3;  // x, and two iterates in turn
@@ -136,14 +136,19 @@ void dense_forward(Runtime& runtime, const Tensor& x, const Tensor& k, const Ser
   const float* from = x.data<float>();
   series.each([=] GSNET_DEVICE(int64_t i, int64_t at) { slots.at(0, i) = from[at]; });
   const float* sums = series.product.data<float>();
+  const float* added = bias != nullptr ? bias->data<float>() : nullptr;
   float* to = y.data<float>();
+  const int64_t channels = series.shape.channels;
   const auto last = static_cast<float>(coefficient(spec, 0));
   int64_t slot = 0;
   for (int i = degree; i >= 1; --i) {
     const auto factor = static_cast<float>(coefficient(spec, i) / coefficient(spec, i - 1));
     series.multiply(slots, slot);
     if (i == 1) {
-      series.each([=] GSNET_DEVICE(int64_t n, int64_t at) { to[at] = last * (slots.at(0, n) + factor * sums[n]); });
+      series.each([=] GSNET_DEVICE(int64_t n, int64_t at) {
+        const float result = rounded_product(last, slots.at(0, n) + factor * sums[n]);
+        to[at] = added != nullptr ? result + added[at % channels] : result;
+      });
       break;
     }
     slot = kept != nullptr ? slot + 1 : 1 + i % 2;

@@ -12,7 +12,8 @@ namespace gsnet::cuda {
 bool dense_series_fits(const Shape& x, const Shape& k);
 
 /// As fused_forward; `kept`, as large as `degree` tensors like x, is laid out in slots: u_K … u_1.
-void dense_forward(Runtime& runtime, const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, Tensor* kept);
+void dense_forward(Runtime& runtime, const Tensor& x, const Tensor& k, const SeriesSpec& spec, const Tensor* bias,
+                   Tensor& y, Tensor* kept);
 
 /// As fused_backward, likewise: g_K … g_1.
 void dense_backward(Runtime& runtime, const Tensor& dy, const Tensor& k, const SeriesSpec& spec, Tensor* dx,

@@ -74,10 +74,11 @@ bool fused_series_fits(const Runtime& runtime, const Shape& x, const Shape& k, c
   return fits(PlaneMap(x, k, 0));
 }
 
-void fused_forward(Runtime& runtime, const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y,
-                   Tensor* kept) {
+void fused_forward(Runtime& runtime, const Tensor& x, const Tensor& k, const SeriesSpec& spec, const Tensor* bias,
+                   Tensor& y, Tensor* kept) {
   const int degree = spec.degree();
   ForwardEnds ends{.x = x.data<float>(),
+                   .bias = bias != nullptr ? bias->data<float>() : nullptr,
                    .y = y.data<float>(),
                    .kept = data_or_null(kept),
                    .last = static_cast<float>(coefficient(spec, 0)),

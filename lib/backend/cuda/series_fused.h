@@ -15,8 +15,10 @@ Precision precision_of(SeriesProducts products);
 /// in f32.
 bool fused_series_fits(const Runtime& runtime, const Shape& x, const Shape& k, const SeriesSpec& spec);
 
-/// u <- x + (c_i / c_{i-1}) J u, from u_K = x on, y = c_0 u_0; u_K … u_1, one after another, in `kept`, or none.
-void fused_forward(Runtime& runtime, const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, Tensor* kept);
+/// u <- x + (c_i / c_{i-1}) J u, from u_K = x on, y = c_0 u_0 + bias; u_K … u_1, one after another, in `kept`, or none.
+/// bias may be null, x be the first of `kept`.
+void fused_forward(Runtime& runtime, const Tensor& x, const Tensor& k, const SeriesSpec& spec, const Tensor* bias,
+                   Tensor& y, Tensor* kept);
 
 /// g_1 = c_1 dy, g_{i+1} = -(c_{i+1} / c_i) J g_i, dx = c_0 dy - sum_i J g_i; g_K … g_1 in `kept`, or none. dx may be
 /// null.

@@ -13,10 +13,11 @@ struct Factors {
   float of[kMostTerms];
 };
 
-/// What the forward pass makes of the sums J u of n neighbouring channels, from `at` in device memory on, and of what
-/// it starts from.
+/// What the forward pass makes of the sums J u of n neighbouring channels, from `at` in device memory on, `channel` the
+/// first of them, and of what it starts from.
 struct ForwardEnds {
   const float* x;
+  const float* bias;
   float* y;
   float* kept;
   float last;
@@ -28,11 +29,11 @@ struct ForwardEnds {
   template <int n>
   GSNET_DEVICE Run<n> start(int64_t at) const {
     const Run<n> given = run_at<n>(x + at);
-    if (kept != nullptr) put_run(kept + at, given);
+    if (kept != nullptr && kept != x) put_run(kept + at, given);
     return given;
   }
   template <int n>
-  GSNET_DEVICE Run<n> next(int step, int64_t at, const Run<n>& sums) const {
+  GSNET_DEVICE Run<n> next(int step, int64_t at, int channel, const Run<n>& sums) const {
     Run<n> u = run_at<n>(x + at);
     GSNET_UNROLL
     for (int e = 0; e < n; ++e) u.of[e] += factors.of[step] * sums.of[e];
@@ -42,7 +43,10 @@ struct ForwardEnds {
     }
     Run<n> result;
     GSNET_UNROLL
-    for (int e = 0; e < n; ++e) result.of[e] = last * u.of[e];
+    for (int e = 0; e < n; ++e) {
+      result.of[e] = rounded_product(last, u.of[e]);
+      if (bias != nullptr) result.of[e] += bias[channel + e];
+    }
     put_run(y + at, result);
     return u;
   }
@@ -73,7 +77,7 @@ struct BackwardEnds {
     return g;
   }
   template <int n>
-  GSNET_DEVICE Run<n> next(int step, int64_t at, const Run<n>& sums) const {
+  GSNET_DEVICE Run<n> next(int step, int64_t at, int, const Run<n>& sums) const {
     if (dx != nullptr) {
       Run<n> result = run_at<n>(dx + at);
       GSNET_UNROLL

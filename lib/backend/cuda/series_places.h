@@ -117,12 +117,14 @@ void run_places(Runtime& runtime, const PlaceMap<Number, kColumns>& map, const T
                       }
                     }
                   }
+                  const int first = at.group * map.m + column * kSide * kColumns;  // channel
                   const int64_t start = map.start(at.first + of, at.group) + column * kSide * kColumns;
                   Number* to = after + of * size + corner * depth + column * kSide * kColumns;
                   sums.each_pair([&](int r, int c, int row, int o, const Run<2>& sum) {
                     const int place = (square + r) * kSide + row, pixel = pixel_of[place];
                     if (pixel < 0) return;
-                    const Run<2> next = ends.template next<2>(step, start + pixel + c * kSide + o, sum);
+                    const Run<2> next =
+                        ends.template next<2>(step, start + pixel + c * kSide + o, first + c * kSide + o, sum);
                     if (step + 1 < ends.steps()) put_run(to + place * depth + c * kSide + o, next);
                   });
                 });

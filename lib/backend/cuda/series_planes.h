@@ -195,7 +195,8 @@ void run_planes(Runtime& runtime, const PlaneMap& map, const Tensor& k, const En
                           GSNET_UNROLL
                           for (int e = 0; e < kRun; ++e) sum.of[e] = sums.of[r][c][q * kRun + e];
                           const Run<kRun> next = ends.template next<kRun>(
-                              step, start + int64_t{row * map.width + column} * map.channels + q * kRun, sum);
+                              step, start + int64_t{row * map.width + column} * map.channels + q * kRun,
+                              at.group * map.m + tile.channel + q * kRun, sum);
                           if (step + 1 == ends.steps()) continue;
                           GSNET_UNROLL
                           for (int e = 0; e < kRun; ++e) to[(q * kRun + e) * plane + r * line + c] = next.of[e];

@@ -28,19 +28,6 @@ void take_patches(Stream stream, const Tensor& v, const Shape& k, Tensor& patche
   for_each(stream, patches.numel(), [=] GSNET_DEVICE(int64_t i) { to[i] = from.at(i); });
 }
 
-void lengths(Stream stream, const Tensor& x, Tensor& length) {
-  const int64_t groups = length.numel(), size = x.numel() / groups;
-  const float* from = x.data<float>();
-  double* to = length.data<double>();
-  for_rows<Sum>(
-      stream, groups, size,
-      [=] GSNET_DEVICE(int64_t g, int64_t i) {
-        const double value = from[g * size + i];
-        return value * value;
-      },
-      [=] GSNET_DEVICE(int64_t g, double total) { to[g] = sqrt(total); });
-}
-
 }  // namespace
 
 void CudaBackend::stretch(const Tensor& k, int64_t groups, const Tensor& v, Tensor& u, Tensor& s) {
@@ -48,19 +35,22 @@ void CudaBackend::stretch(const Tensor& k, int64_t groups, const Tensor& v, Tens
   Tensor patches = scratch({groups, pixels, columns}), moved = scratch({groups, m, pixels});
   take_patches(stream(), v, k.shape(), patches);
   matmul(k.view({groups, m, columns}), false, patches, true, moved);
-  Tensor after = scratch({groups}, DType::f64), before = scratch({groups}, DType::f64);
-  lengths(stream(), moved, after);
-  lengths(stream(), v, before);
-  const double *to_length = after.data<double>(), *from_length = before.data<double>();
   const float *to = moved.data<float>(), *from = v.data<float>();
   float *unit = u.data<float>(), *stretched = s.data<float>();
-  for_each(stream(), u.numel(), [=] GSNET_DEVICE(int64_t i) {
-    const double length = to_length[i / size];
-    unit[i] = length > 0 ? static_cast<float>(static_cast<double>(to[i]) / length) : from[i];
-  });
-  for_each(stream(), groups, [=] GSNET_DEVICE(int64_t g) {
-    stretched[g] = static_cast<float>(from_length[g] > 0 ? to_length[g] / from_length[g] : 0);
-  });
+  for_rows<TwoSums>(
+      stream(), groups, size,
+      [=] GSNET_DEVICE(int64_t g, int64_t i) {
+        const double after = to[g * size + i], before = from[g * size + i];
+        return TwoSums::Value{after * after, before * before};
+      },
+      [=] GSNET_DEVICE(int64_t g, const TwoSums::Value& squares) {
+        stretched[g] = static_cast<float>(squares.second > 0 ? sqrt(squares.first) / sqrt(squares.second) : 0);
+      },
+      [=] GSNET_DEVICE(int64_t g, int64_t column, const TwoSums::Value& squares) {
+        const int64_t i = g * size + column;
+        const double length = sqrt(squares.first);
+        unit[i] = length > 0 ? static_cast<float>(static_cast<double>(to[i]) / length) : from[i];
+      });
 }
 
 void CudaBackend::stretch_backward(const Tensor& v, const Tensor& u, const Tensor& ds, Tensor& dk) {

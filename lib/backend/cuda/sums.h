@@ -9,15 +9,14 @@
 
 namespace gsnet::cuda {
 
-/// (C) f64: term(pixel, channel) summed over the pixels, in pieces so that neighbouring threads read neighbours.
+/// y (C) = term(pixel, channel) summed over the pixels, in pieces so that neighbouring threads read neighbours.
 template <class Term>
-Tensor sums_over_pixels(Runtime& runtime, int64_t pixels, int64_t channels, Term term) {
+void sum_over_pixels(Runtime& runtime, int64_t pixels, int64_t channels, Term term, Tensor& y) {
   const int64_t pieces =
       std::clamp<int64_t>(std::min<int64_t>(pixels / 16, 65536 / std::max<int64_t>(channels, 1)), 1, 4096);
   const Tensor partial = Tensor::empty({pieces, channels}, DType::f64, Layout::row_major, runtime.memory());
-  Tensor sums = Tensor::empty({channels}, DType::f64, Layout::row_major, runtime.memory());
   double* parts = partial.data<double>();
-  double* to = sums.data<double>();
+  float* to = y.data<float>();
   for_each(runtime.stream(), pieces * channels, [=] GSNET_DEVICE(int64_t i) {
     const int64_t piece = i / channels, channel = i % channels;
     double total = 0;
@@ -27,21 +26,39 @@ Tensor sums_over_pixels(Runtime& runtime, int64_t pixels, int64_t channels, Term
   for_rows<Sum>(
       runtime.stream(), channels, pieces,
       [=] GSNET_DEVICE(int64_t channel, int64_t piece) { return parts[piece * channels + channel]; },
-      [=] GSNET_DEVICE(int64_t channel, double total) { to[channel] = total; });
+      [=] GSNET_DEVICE(int64_t channel, double total) { to[channel] = static_cast<float>(total); });
+}
+
+/// (rows) f64: term(row, column) summed over the columns; where rows are few and long, in pieces.
+template <class Term>
+Tensor sums_of_rows(Runtime& runtime, int64_t rows, int64_t columns, Term term) {
+  constexpr int64_t kLong = 2048, kTeams = 1024;
+  const int64_t pieces = std::max<int64_t>(1, std::min(columns / kLong, kTeams / std::max<int64_t>(rows, 1)));
+  const int64_t each = (columns + pieces - 1) / pieces;
+  Tensor partial = Tensor::empty({rows * pieces}, DType::f64, Layout::row_major, runtime.memory());
+  double* parts = partial.data<double>();
+  for_rows<Sum>(
+      runtime.stream(), rows * pieces, each,
+      [=] GSNET_DEVICE(int64_t piece, int64_t i) {
+        const int64_t column = piece % pieces * each + i;
+        return column < columns ? term(piece / pieces, column) : 0.0;
+      },
+      [=] GSNET_DEVICE(int64_t piece, double total) { parts[piece] = total; });
+  if (pieces == 1) return partial;
+  Tensor sums = Tensor::empty({rows}, DType::f64, Layout::row_major, runtime.memory());
+  double* to = sums.data<double>();
+  for_rows<Sum>(
+      runtime.stream(), rows, pieces,
+      [=] GSNET_DEVICE(int64_t row, int64_t piece) { return parts[row * pieces + piece]; },
+      [=] GSNET_DEVICE(int64_t row, double total) { to[row] = total; });
   return sums;
 }
 
 /// (rows) f64: products of the rows of two matrices, in double.
 inline Tensor dots_of_rows(Runtime& runtime, int64_t rows, int64_t columns, const float* a, const float* b) {
-  Tensor dots = Tensor::empty({rows}, DType::f64, Layout::row_major, runtime.memory());
-  double* to = dots.data<double>();
-  for_rows<Sum>(
-      runtime.stream(), rows, columns,
-      [=] GSNET_DEVICE(int64_t row, int64_t column) {
-        return static_cast<double>(a[row * columns + column]) * static_cast<double>(b[row * columns + column]);
-      },
-      [=] GSNET_DEVICE(int64_t row, double total) { to[row] = total; });
-  return dots;
+  return sums_of_rows(runtime, rows, columns, [=] GSNET_DEVICE(int64_t row, int64_t column) {
+    return static_cast<double>(a[row * columns + column]) * static_cast<double>(b[row * columns + column]);
+  });
 }
 
 /// y = x f64 in single precision.

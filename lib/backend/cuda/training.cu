@@ -13,51 +13,20 @@ void CudaBackend::sum_to_channels(const Tensor& x, Tensor& y) {
   const float* from = x.data<float>();
   const auto [pixels, channels_of_x] = pixels_of(x);
   const int64_t channels = channels_of_x;
-  const Tensor sums = sums_over_pixels(*runtime_, pixels, channels, [=] GSNET_DEVICE(int64_t p, int64_t c) {
-    return static_cast<double>(from[p * channels + c]);
-  });
-  narrow(*runtime_, sums, y);
+  const auto term = [=] GSNET_DEVICE(int64_t p, int64_t c) { return static_cast<double>(from[p * channels + c]); };
+  sum_over_pixels(*runtime_, pixels, channels, term, y);
 }
-
-namespace {
-
-constexpr int64_t kPieces = 1024;
-
-/// (1) f64: term(i) summed over [0, count).
-template <class Term>
-Tensor sum_of(Runtime& runtime, int64_t count, Term term) {
-  const Tensor partial = Tensor::empty({kPieces}, DType::f64, Layout::row_major, runtime.memory());
-  Tensor total = Tensor::empty({1}, DType::f64, Layout::row_major, runtime.memory());
-  double* parts = partial.data<double>();
-  double* to = total.data<double>();
-  const int64_t each = (count + kPieces - 1) / kPieces;
-  for_rows<Sum>(
-      runtime.stream(), kPieces, each,
-      [=] GSNET_DEVICE(int64_t piece, int64_t i) {
-        const int64_t at = piece * each + i;
-        return at < count ? term(at) : 0.0;
-      },
-      [=] GSNET_DEVICE(int64_t piece, double sum) { parts[piece] = sum; });
-  for_rows<Sum>(
-      runtime.stream(), 1, kPieces, [=] GSNET_DEVICE(int64_t, int64_t piece) { return parts[piece]; },
-      [=] GSNET_DEVICE(int64_t, double sum) { to[0] = sum; });
-  return total;
-}
-
-}  // namespace
 
 void CudaBackend::sum(const Tensor& x, Tensor& y) {
   const float* from = x.data<float>();
-  const Tensor total =
-      sum_of(*runtime_, x.numel(), [=] GSNET_DEVICE(int64_t i) { return static_cast<double>(from[i]); });
+  const Tensor total = sums_of_rows(*runtime_, 1, x.numel(),
+                                    [=] GSNET_DEVICE(int64_t, int64_t i) { return static_cast<double>(from[i]); });
   narrow(*runtime_, total, y);
 }
 
 double CudaBackend::sum_of_squares(const Tensor& x) {
   const float* from = x.data<float>();
-  const Tensor total = sum_of(*runtime_, x.numel(), [=] GSNET_DEVICE(int64_t i) {
-    return static_cast<double>(from[i]) * static_cast<double>(from[i]);
-  });
+  const Tensor total = dots_of_rows(*runtime_, 1, x.numel(), from, from);
   double sum = 0;
   runtime_->to_host(&sum, total.raw(), sizeof(sum));
   throw_faults();
