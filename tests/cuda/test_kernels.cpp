@@ -93,11 +93,17 @@ TEST_CASE("cuda: products of tf32 and bf16 are those of rounded factors", "[cuda
     int64_t images, channels, groups, height, width, taps;
     bool in_team = true;  ///< else by the library's convolutions, which a host has none of
   };
-  // Squares of 16 places over borders, several images a team and a last team with fewer; kernels of more taps; maps too
-  // large for a team; channels that are no multiple of 16, which stay f32.
-  const std::vector<Case> cases = {{5, 32, 2, 8, 8, 3}, {3, 64, 1, 5, 7, 3},          {1, 16, 1, 20, 3, 5},
-                                   {9, 96, 2, 2, 2, 3}, {1, 32, 1, 40, 40, 3, false}, {1, 48, 1, 24, 24, 3, false},
-                                   {3, 24, 1, 6, 6, 3}};
+  const std::vector<Case> cases = {
+      {5, 32, 2, 8, 8, 3},           // squares of 16 places over borders, several images a team
+      {3, 64, 1, 5, 7, 3},           // as wide as a warp's squares go; a gradient by blocks of channels
+      {4, 64, 2, 6, 5, 3},           // two squares a warp
+      {9, 32, 2, 16, 16, 3},         // a gradient by bands of rows
+      {1, 16, 1, 20, 3, 5},          // kernels of more taps
+      {3, 32, 1, 4, 6, 1},           // and of one
+      {9, 96, 2, 2, 2, 3},           // a last team with fewer images
+      {1, 32, 1, 40, 40, 3, false},  // maps too large for a team
+      {1, 48, 1, 24, 24, 3, false}, {3, 24, 1, 6, 6, 3},  // channels that are no multiple of 16 stay f32
+  };
   for (const Case& c : cases) {
     CAPTURE(c.channels, c.groups, c.height, c.width, c.taps);
     const auto input = [&](const Shape& shape, Layout layout, uint64_t seed) {

@@ -70,9 +70,11 @@ GSNET_DEVICE void put_run(float* to, const Run<n>& run) {
 
 constexpr int kWarpThreads = 32, kMostTeamThreads = 256;
 
-/// What every thread of a team keeps for itself between two pieces of work.
+/// What every thread of a team keeps for itself between two pieces of work; or every warp, spread over its threads.
 template <class Own>
 class Held;
+template <class Own>
+class HeldByWarps;
 
 /// The threads of one block, which work together on a piece of memory of their own. A multiple of a warp.
 struct Team {
@@ -88,6 +90,9 @@ struct Team {
   /// body(thread, own) by every thread.
   template <class Own, class Body>
   GSNET_DEVICE void by_threads(Held<Own>& held, Body body) const;
+  /// body(warp, own) by every warp, all its threads together.
+  template <class Own, class Body>
+  GSNET_DEVICE void by_warps(HeldByWarps<Own>& held, Body body) const;
 };
 
 /// body(i) for i in [0, count), shared out among the threads of a warp.
@@ -147,6 +152,16 @@ class Held {
   Own own_;
 };
 
+template <class Own>
+class HeldByWarps {
+ public:
+  GSNET_DEVICE explicit HeldByWarps(const Team&) {}
+
+ private:
+  friend Team;
+  Own own_;
+};
+
 template <class Body>
 GSNET_DEVICE void Team::each(int count, Body body) const {
   for (int i = static_cast<int>(threadIdx.x); i < count; i += threads) body(i);
@@ -162,6 +177,12 @@ GSNET_DEVICE void Team::each_warp(int count, Body body) const {
 template <class Own, class Body>
 GSNET_DEVICE void Team::by_threads(Held<Own>& held, Body body) const {
   body(static_cast<int>(threadIdx.x), held.own_);
+  __syncthreads();
+}
+
+template <class Own, class Body>
+GSNET_DEVICE void Team::by_warps(HeldByWarps<Own>& held, Body body) const {
+  body(static_cast<int>(threadIdx.x) / kWarpThreads, held.own_);
   __syncthreads();
 }
 
@@ -232,6 +253,16 @@ class Held {
   std::vector<Own> own_;
 };
 
+template <class Own>
+class HeldByWarps {
+ public:
+  explicit HeldByWarps(const Team& team) : own_(static_cast<size_t>(team.threads / kWarpThreads)) {}
+
+ private:
+  friend Team;
+  std::vector<Own> own_;
+};
+
 template <class Body>
 void Team::each(int count, Body body) const {
   in_no_order(count, body);
@@ -268,6 +299,11 @@ void Team::each_warp(int count, Body body) const {
 template <class Own, class Body>
 void Team::by_threads(Held<Own>& held, Body body) const {
   in_no_order(threads, [&](int thread) { body(thread, held.own_[static_cast<size_t>(thread)]); });
+}
+
+template <class Own, class Body>
+void Team::by_warps(HeldByWarps<Own>& held, Body body) const {
+  in_no_order(threads / kWarpThreads, [&](int warp) { body(warp, held.own_[static_cast<size_t>(warp)]); });
 }
 
 template <class Body>

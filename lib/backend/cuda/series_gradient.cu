@@ -1,36 +1,18 @@
+// In single precision: a thread sums 4 x 8 channels of neighbouring taps.
 #include "backend/cuda/series_gradient.h"
-
-#include <algorithm>
-
-#include "backend/cuda/loops.h"
+#include "backend/cuda/series_gradient_parts.h"
 
 namespace gsnet::cuda {
 namespace {
 
 constexpr int kOuts = 4, kIns = 8;  // channels of a tile
 
-/// What a team does. A stripe is `band` rows of an image; its rows of g, and those of u with a border of zeros, lie in
-/// shared memory, (row, column, channel), the lines of different rows in different banks.
-struct GradientPlan {
-  int images, channels, m, height, width, high, wide;
-  int outs, ins;  ///< channels of a block: a team has outs of g's by ins of u's
-  int band = 0, together = 1;
-  int splits = 1;  ///< of a team's rows, a set of threads each
-  int parts = 1;   ///< of the stripes, teams of their own
-
+/// A team's rows of g, and those of u with a border of zeros, lie in shared memory, (row, column, channel), the lines
+/// of different rows in different banks.
+struct GradientPlan : GradientShape {
   GradientPlan(const Shape& u, const Shape& k, int64_t most_shared);
 
-  GSNET_ANYWHERE int groups() const { return channels / m; }
-  GSNET_ANYWHERE int blocks_out() const { return (m + outs - 1) / outs; }
-  GSNET_ANYWHERE int blocks() const { return blocks_out() * ((m + ins - 1) / ins); }
-  GSNET_ANYWHERE int line_taps() const { return 2 * wide + 1; }
-  GSNET_ANYWHERE int taps() const { return (2 * high + 1) * line_taps(); }
-  /// Neighbouring taps of a row that a thread has.
-  GSNET_ANYWHERE int taps_together() const { return wide == 1 ? 3 : 1; }
   GSNET_ANYWHERE int tiles() const { return taps() / taps_together() * (outs / kOuts) * (ins / kIns); }
-  GSNET_ANYWHERE int bands() const { return (height + band - 1) / band; }
-  GSNET_ANYWHERE int64_t stripes() const { return int64_t{images} * bands(); }
-
   static GSNET_ANYWHERE int apart(int floats) { return (floats + 23) / 32 * 32 + 8; }
   GSNET_ANYWHERE int u_line() const { return apart((width + 2 * wide) * ins); }
   GSNET_ANYWHERE int g_line() const { return apart(width * outs); }
@@ -40,20 +22,12 @@ struct GradientPlan {
   int threads() const { return (splits * tiles() + kWarpThreads - 1) / kWarpThreads * kWarpThreads; }
 };
 
-GradientPlan::GradientPlan(const Shape& u, const Shape& k, int64_t most_shared)
-    : images(static_cast<int>(u[0])),
-      channels(static_cast<int>(u[1])),
-      m(static_cast<int>(k[1])),
-      height(static_cast<int>(u[2])),
-      width(static_cast<int>(u[3])),
-      high(static_cast<int>(k[2] / 2)),
-      wide(static_cast<int>(k[3] / 2)),
-      outs(std::min(64, (m + kOuts - 1) / kOuts * kOuts)),
-      ins(std::min(32, (m + kIns - 1) / kIns * kIns)) {
-  constexpr int kMostSlot = 19 << 10, kEnoughThreads = 128, kTeams = 264;  // two teams a processor of the largest
+GradientPlan::GradientPlan(const Shape& u, const Shape& k, int64_t most_shared) : GradientShape(u, k) {
+  constexpr int kMostSlot = 19 << 10, kEnoughThreads = 128;
+  outs = std::min(64, (m + kOuts - 1) / kOuts * kOuts);
+  ins = std::min(32, (m + kIns - 1) / kIns * kIns);
   while (tiles() > kMostTeamThreads && outs > kOuts) outs = std::max(kOuts, outs / 2 / kOuts * kOuts);
   while (tiles() > kMostTeamThreads && ins > kIns) ins = std::max(kIns, ins / 2 / kIns * kIns);
-  band = height;
   const int64_t most = std::min<int64_t>(kMostSlot, most_shared / 4);
   while (band > 1 && slot() > most) band = (band + 1) / 2;
   const int most_splits = std::max(1, kEnoughThreads / tiles());
@@ -64,8 +38,7 @@ GradientPlan::GradientPlan(const Shape& u, const Shape& k, int64_t most_shared)
   }
   const int rows = together * band, each = (rows + most_splits - 1) / most_splits;
   splits = (rows + each - 1) / each;
-  parts = static_cast<int>(
-      std::clamp<int64_t>(kTeams / (int64_t{groups()} * blocks()), 1, std::max<int64_t>(1, stripes() / together)));
+  choose_parts();
 }
 
 /// Sums of a tile, of neighbouring taps.
@@ -120,22 +93,6 @@ struct GradientTile {
   }
 };
 
-/// What a team has of everything.
-struct GradientPlace {
-  int group, out, in;         ///< first channels of its block
-  int64_t part, first, last;  ///< stripes
-
-  GSNET_DEVICE GradientPlace(const GradientPlan& plan, int64_t team) {
-    const int block = static_cast<int>(team % plan.blocks());
-    group = static_cast<int>(team / plan.blocks() % plan.groups());
-    out = block % plan.blocks_out() * plan.outs;
-    in = block / plan.blocks_out() * plan.ins;
-    part = team / (int64_t{plan.blocks()} * plan.groups());
-    first = plan.stripes() * part / plan.parts;
-    last = plan.stripes() * (part + 1) / plan.parts;
-  }
-};
-
 /// A map of all channels, or its rows with a border.
 struct Lines {
   const float* from;
@@ -166,7 +123,7 @@ template <int kTaps, int kRun>
 void run_gradient(Runtime& runtime, const GradientPlan& plan, const float* u, const float* g, float* parts) {
   using Sums = GradientSums<kTaps>;
   constexpr int kEach = kTaps * kOuts * kIns;
-  for_teams(runtime.stream(), int64_t{plan.parts} * plan.groups() * plan.blocks(), plan.threads(), plan.shared_floats(),
+  for_teams(runtime.stream(), plan.teams(), plan.threads(), plan.shared_floats(),
             [=] GSNET_DEVICE(const Team& team, int64_t index) {
               const GradientPlace at(plan, index);
               const Lines of_u{u, plan.high, plan.wide, at.in, plan.ins, plan.u_line()};
@@ -175,7 +132,7 @@ void run_gradient(Runtime& runtime, const GradientPlan& plan, const float* u, co
               Held<Sums> held(team);
               team.by_threads(held, [](int, Sums& sums) { sums.clear(); });
               for (int64_t stripe = at.first; stripe < at.last; stripe += plan.together) {
-                const int count = static_cast<int>(at.last - stripe < plan.together ? at.last - stripe : plan.together);
+                const int count = at.count(plan, stripe);
                 load<kRun>(plan, team, of_u, at.group, stripe, count, 0);
                 load<kRun>(plan, team, of_g, at.group, stripe, count, g_offset);
                 team.by_threads(held, [&](int thread, Sums& sums) {
@@ -201,27 +158,24 @@ void run_gradient(Runtime& runtime, const GradientPlan& plan, const float* u, co
                   }
                 });
               }
-              float* to = parts + (at.part * plan.groups() + at.group) * plan.m * plan.m * plan.taps();
               team.each(kEach * tiles, [&](int i) {
                 const GradientTile tile(plan, i % tiles);
                 const int e = i / tiles, o = at.out + tile.o + e / kIns % kOuts, in = at.in + tile.i + e % kIns;
                 if (o >= plan.m || in >= plan.m) return;
                 const int tap = tile.u * plan.line_taps() + tile.v + e / (kOuts * kIns);
-                to[(int64_t{o} * plan.m + in) * plan.taps() + tap] = team.shared[i];
+                parts[in_part(plan, at, o, in, tap)] = team.shared[i];
               });
             });
 }
 
 }  // namespace
 
-bool gradient_fits(const Runtime& runtime, const Shape& u, const Shape& k) {
-  constexpr int64_t kMost = 0x7fffffff;
-  if (u[0] > kMost || u[1] * u[2] * u[3] > kMost || k[1] * k[1] * k[2] * k[3] > kMost) return false;
-  if (u[3] > kMost / 64 || k[2] * k[3] > kMostTeamThreads) return false;
+bool plain_gradient_fits(const Runtime& runtime, const Shape& u, const Shape& k) {
+  if (!GradientShape::fits(u, k) || k[2] * k[3] > kMostTeamThreads) return false;
   return GradientPlan(u, k, runtime.most_shared()).shared_floats() * 4 <= runtime.most_shared();
 }
 
-void series_gradient(Runtime& runtime, const Tensor& u, const Tensor& g, Tensor& dk) {
+void plain_gradient(Runtime& runtime, const Tensor& u, const Tensor& g, Tensor& dk) {
   const GradientPlan plan(u.shape(), dk.shape(), runtime.most_shared());
   const Tensor parts = Tensor::empty({plan.parts, dk.numel()}, DType::f32, Layout::row_major, runtime.memory());
   const float *of_u = u.data<float>(), *of_g = g.data<float>();
@@ -237,13 +191,7 @@ void series_gradient(Runtime& runtime, const Tensor& u, const Tensor& g, Tensor&
   } else {
     run_gradient<1, 4>(runtime, plan, of_u, of_g, made);
   }
-  float* to = dk.data<float>();
-  const int64_t size = dk.numel(), count = plan.parts;
-  for_each(runtime.stream(), size, [=] GSNET_DEVICE(int64_t i) {
-    double total = 0;
-    for (int64_t part = 0; part < count; ++part) total += static_cast<double>(made[part * size + i]);
-    to[i] = static_cast<float>(total);
-  });
+  add_up(runtime, parts, dk);
 }
 
 }  // namespace gsnet::cuda

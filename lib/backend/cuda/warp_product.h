@@ -103,6 +103,28 @@ class WarpSums {
 #endif
 };
 
+/// The same for sums over rows of both factors: kRows x 1 squares for each of kShifts shifts of the right one.
+template <int kRows, int kShifts>
+class WarpOuterSums {
+ public:
+  static constexpr int kSide = 16, kDepth = 16;
+
+  GSNET_DEVICE void clear();
+  /// Adds a' b_s: a (16, 16 kRows), b_s (16, 16) from row s of b on; both in shared memory at multiples of 16 bytes,
+  /// rows `a_step` and `b_step` numbers apart.
+  GSNET_DEVICE void add(const Bf16* a, int a_step, const Bf16* b, int b_step);
+  /// body(r, s, row, column, sums): of the square r of shift s, columns `column` and the next one.
+  template <class Body>
+  GSNET_DEVICE void each_pair(Body body) const;
+
+ private:
+#ifdef __CUDACC__
+  float sums_[kRows][kShifts][2][4];
+#else
+  float sums_[kRows][kShifts][2][kWarpThreads][4] = {};
+#endif
+};
+
 #ifdef __CUDACC__
 
 GSNET_DEVICE inline void multiply_add(Bf16, float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
@@ -119,13 +141,22 @@ GSNET_DEVICE inline void multiply_add(Tf32, float (&sums)[4], const uint32_t (&a
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-/// Four matrices of 8 rows of 16 bytes; a lane gives the address of a row.
+/// Four matrices of 8 rows of 16 bytes; a lane gives the address of a row, and takes two bf16 of a row of each; or of a
+/// column.
+template <bool kColumns = false>
 GSNET_DEVICE inline void load_matrices(uint32_t (&to)[4], const void* row) {
   const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-               : "r"(address)
-               : "memory");
+  if constexpr (kColumns) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(address)
+                 : "memory");
+  } else {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(address)
+                 : "memory");
+  }
 }
 
 template <class Number, int kRows, int kColumns>
@@ -188,6 +219,44 @@ GSNET_DEVICE void WarpSums<Number, kRows, kColumns>::each_pair(Body body) const 
   }
 }
 
+template <int kRows, int kShifts>
+GSNET_DEVICE void WarpOuterSums<kRows, kShifts>::clear() {
+  GSNET_UNROLL
+  for (int e = 0; e < kRows * kShifts * 8; ++e) sums_[e / (8 * kShifts)][e / 8 % kShifts][e / 4 % 2][e % 4] = 0;
+}
+
+template <int kRows, int kShifts>
+GSNET_DEVICE void WarpOuterSums<kRows, kShifts>::add(const Bf16* a, int a_step, const Bf16* b, int b_step) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpThreads, matrix = lane / 8;
+  const Bf16* of_a = a + (lane % 8 + matrix / 2 * 8) * a_step + matrix % 2 * 8;
+  const Bf16* of_b = b + (lane % 8 + matrix % 2 * 8) * b_step + matrix / 2 * 8;
+  uint32_t left[kRows][4];
+  GSNET_UNROLL
+  for (int r = 0; r < kRows; ++r) load_matrices<true>(left[r], of_a + r * kSide);
+  GSNET_UNROLL
+  for (int shift = 0; shift < kShifts; ++shift) {
+    uint32_t right[4];
+    load_matrices<true>(right, of_b + shift * b_step);
+    GSNET_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      multiply_add(Bf16{}, sums_[r][shift][0], left[r], right[0], right[1]);
+      multiply_add(Bf16{}, sums_[r][shift][1], left[r], right[2], right[3]);
+    }
+  }
+}
+
+template <int kRows, int kShifts>
+template <class Body>
+GSNET_DEVICE void WarpOuterSums<kRows, kShifts>::each_pair(Body body) const {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpThreads;
+  GSNET_UNROLL
+  for (int e = 0; e < kRows * kShifts * 4; ++e) {
+    const int r = e / (4 * kShifts), shift = e / 4 % kShifts, half = e / 2 % 2, low = e % 2;
+    const float* pair = sums_[r][shift][half] + 2 * low;
+    body(r, shift, lane / 4 + 8 * low, 8 * half + 2 * (lane % 4), Run<2>{{pair[0], pair[1]}});
+  }
+}
+
 #else
 
 template <class Number, int kRows, int kColumns>
@@ -244,6 +313,62 @@ void WarpSums<Number, kRows, kColumns>::each_pair(Body body) const {
     const int square = i / (4 * kWarpThreads), c = square % kColumns, r = square / kColumns;
     const float* pair = sums_[r][c][half][lane] + 2 * low;
     body(r, c, lane / 4 + 8 * low, 8 * half + 2 * (lane % 4), Run<2>{{pair[0], pair[1]}});
+  }
+}
+
+template <int kRows, int kShifts>
+void WarpOuterSums<kRows, kShifts>::clear() {
+  for (int e = 0; e < kRows * kShifts * 8 * kWarpThreads; ++e) (&sums_[0][0][0][0][0])[e] = 0;
+}
+
+/// What a lane gets of a matrix by ldmatrix with .trans: of column lane / 4, rows 2 (lane % 4) and the next one.
+inline void load_columns(const Bf16* const (&rows)[kWarpThreads], Bf16 (&to)[kWarpThreads][4][2]) {
+  for (int i = 0; i < kWarpThreads * 4 * 2; ++i) {
+    const int lane = i / 8, matrix = i / 2 % 4, e = i % 2;
+    const Bf16* row = rows[matrix * 8 + 2 * (lane % 4) + e];
+    if (reinterpret_cast<uintptr_t>(row) % 16 != 0) throw std::logic_error("ldmatrix: not at a multiple of 16 bytes");
+    to[lane][matrix][e] = row[lane / 4];
+  }
+}
+
+template <int kRows, int kShifts>
+void WarpOuterSums<kRows, kShifts>::add(const Bf16* a, int a_step, const Bf16* b, int b_step) {
+  const auto gather = [](const Bf16* from, int step, int high, int across, Bf16(&to)[kWarpThreads][4][2]) {
+    const Bf16* rows[kWarpThreads];
+    for (int lane = 0; lane < kWarpThreads; ++lane) {
+      const int matrix = lane / 8, parts[2] = {matrix / 2, matrix % 2};
+      rows[lane] = from + (lane % 8 + parts[high] * 8) * step + parts[across] * 8;
+    }
+    load_columns(rows, to);
+  };
+  for (int r = 0; r < kRows; ++r) {
+    Bf16 left[kWarpThreads][4][2], right[kWarpThreads][4][2];
+    float rows[kSide][kDepth], columns[kDepth][kSide];
+    gather(a + r * kSide, a_step, 0, 1, left);
+    for (int shift = 0; shift < kShifts; ++shift) {
+      gather(b + shift * b_step, b_step, 1, 0, right);
+      for (int i = 0; i < kWarpThreads * 4 * 2; ++i) {
+        const int lane = i / 8, part = i / 2 % 4, e = i % 2;
+        rows[lane / 4 + 8 * (part % 2)][8 * (part / 2) + 2 * (lane % 4) + e] = value_of(left[lane][part][e]);
+        columns[8 * (part % 2) + 2 * (lane % 4) + e][8 * (part / 2) + lane / 4] = value_of(right[lane][part][e]);
+      }
+      for (int i = 0; i < 2 * kWarpThreads * 4; ++i) {
+        const int half = i / (4 * kWarpThreads), lane = i / 4 % kWarpThreads;
+        const int row = lane / 4 + 8 * (i % 4 / 2), column = 8 * half + 2 * (lane % 4) + i % 2;
+        for (int k = 0; k < kDepth; ++k) sums_[r][shift][half][lane][i % 4] += rows[row][k] * columns[k][column];
+      }
+    }
+  }
+}
+
+template <int kRows, int kShifts>
+template <class Body>
+void WarpOuterSums<kRows, kShifts>::each_pair(Body body) const {
+  for (int i = 0; i < kRows * kShifts * 4 * kWarpThreads; ++i) {
+    const int lane = i % kWarpThreads, e = i / kWarpThreads;
+    const int r = e / (4 * kShifts), shift = e / 4 % kShifts, half = e / 2 % 2, low = e % 2;
+    const float* pair = sums_[r][shift][half][lane] + 2 * low;
+    body(r, shift, lane / 4 + 8 * low, 8 * half + 2 * (lane % 4), Run<2>{{pair[0], pair[1]}});
   }
 }
 
