@@ -6,20 +6,10 @@
 #include <cstdint>
 
 #ifdef __CUDACC__
-#include <cuda_runtime.h>
-
-#include "backend/cuda/status.h"
 #define GSNET_DEVICE __device__
 #define GSNET_ANYWHERE __host__ __device__
 #define GSNET_UNROLL _Pragma("unroll")
 #else
-#include <algorithm>
-#include <cmath>
-#include <functional>
-#include <stdexcept>
-#include <string>
-#include <vector>
-
 #define GSNET_DEVICE
 #define GSNET_ANYWHERE
 #define GSNET_UNROLL
@@ -111,249 +101,23 @@ GSNET_DEVICE inline float rounded_product(float a, float b) {
 #endif
 }
 
-#ifdef __CUDACC__
-
-template <class Body>
-__global__ void loop_kernel(int64_t count, Body body) {
-  const int64_t step = int64_t{blockDim.x} * gridDim.x;
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) body(i);
-}
-
-template <class Join, class Term, class Finish, class Then>
-__global__ void row_kernel(int64_t rows, int64_t columns, Term term, Finish finish, Then then) {
-  __shared__ typename Join::Value parts[kRowThreads];
-  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    typename Join::Value part = Join::start();
-    for (int64_t column = threadIdx.x; column < columns; column += kRowThreads) {
-      part = Join::join(part, term(row, column));
-    }
-    parts[threadIdx.x] = part;
-    for (int half = kRowThreads / 2; half > 0; half /= 2) {
-      __syncthreads();
-      if (static_cast<int>(threadIdx.x) < half) {
-        parts[threadIdx.x] = Join::join(parts[threadIdx.x], parts[threadIdx.x + half]);
-      }
-    }
-    __syncthreads();
-    const typename Join::Value total = parts[0];
-    if (threadIdx.x == 0) finish(row, total);
-    for (int64_t column = threadIdx.x; column < columns; column += kRowThreads) then(row, column, total);
-    __syncthreads();
-  }
-}
-
-template <class Own>
-class Held {
- public:
-  GSNET_DEVICE explicit Held(const Team&) {}
-
- private:
-  friend Team;
-  Own own_;
-};
-
-template <class Own>
-class HeldByWarps {
- public:
-  GSNET_DEVICE explicit HeldByWarps(const Team&) {}
-
- private:
-  friend Team;
-  Own own_;
-};
-
-template <class Body>
-GSNET_DEVICE void Team::each(int count, Body body) const {
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += threads) body(i);
-  __syncthreads();
-}
-
-template <class Body>
-GSNET_DEVICE void Team::each_warp(int count, Body body) const {
-  for (int i = static_cast<int>(threadIdx.x) / kWarpThreads; i < count; i += threads / kWarpThreads) body(i);
-  __syncthreads();
-}
-
-template <class Own, class Body>
-GSNET_DEVICE void Team::by_threads(Held<Own>& held, Body body) const {
-  body(static_cast<int>(threadIdx.x), held.own_);
-  __syncthreads();
-}
-
-template <class Own, class Body>
-GSNET_DEVICE void Team::by_warps(HeldByWarps<Own>& held, Body body) const {
-  body(static_cast<int>(threadIdx.x) / kWarpThreads, held.own_);
-  __syncthreads();
-}
-
-template <class Body>
-GSNET_DEVICE void each_lane(int count, Body body) {
-  for (int i = static_cast<int>(threadIdx.x) % kWarpThreads; i < count; i += kWarpThreads) body(i);
-}
-
-template <class Body>
-__global__ void __launch_bounds__(kMostTeamThreads) team_kernel(int64_t teams, Body body) {
-  extern __shared__ __align__(128) float4 memory[];
-  for (int64_t team = blockIdx.x; team < teams; team += gridDim.x) {
-    body(Team{reinterpret_cast<float*>(memory), static_cast<int>(blockDim.x)}, team);
-  }
-}
-
 /// Calls body(i) for i in [0, count).
 template <class Body>
-void for_each(Stream stream, int64_t count, Body body) {
-  if (count <= 0) return;
-  constexpr int64_t kThreads = 256, kMostBlocks = int64_t{1} << 20;
-  const int64_t blocks = (count + kThreads - 1) / kThreads;
-  loop_kernel<<<static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks), static_cast<unsigned>(kThreads), 0,
-                static_cast<cudaStream_t>(stream)>>>(count, body);
-  check_launch();
-}
+void for_each(Stream stream, int64_t count, Body body);
 
 /// Calls finish(row, total) with total = the terms of each row joined: term(row, column) for column in [0, columns);
 /// and then(row, column, total) for these.
 template <class Join, class Term, class Finish, class Then = Nothing>
-void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish finish, Then then = {}) {
-  if (rows <= 0) return;
-  constexpr int64_t kMostBlocks = int64_t{1} << 20;
-  row_kernel<Join><<<static_cast<unsigned>(rows < kMostBlocks ? rows : kMostBlocks), kRowThreads, 0,
-                     static_cast<cudaStream_t>(stream)>>>(rows, columns, term, finish, then);
-  check_launch();
-}
+void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish finish, Then then = {});
 
 /// Calls body(team, index) for `teams` teams of so many threads, with so much shared memory each.
 template <class Body>
-void for_teams(Stream stream, int64_t teams, int threads, int64_t shared_floats, Body body) {
-  if (teams <= 0) return;
-  constexpr int64_t kMostBlocks = int64_t{1} << 20;
-  const auto bytes = static_cast<int>(shared_floats * 4);
-  allow_shared(reinterpret_cast<const void*>(team_kernel<Body>), bytes);
-  team_kernel<<<static_cast<unsigned>(teams < kMostBlocks ? teams : kMostBlocks), static_cast<unsigned>(threads),
-                static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream)>>>(teams, body);
-  check_launch();
-}
-
-#else
-
-/// body(i) for i in [0, count), in an order that nothing may rely on: an odd one comes before the even ones beside it,
-/// and after the odd one that follows.
-template <class Count, class Body>
-void in_no_order(Count count, Body body) {
-  for (Count i = count / 2 * 2 - 1; i > 0; i -= 2) body(i);
-  for (Count i = 0; i < count; i += 2) body(i);
-}
-
-template <class Own>
-class Held {
- public:
-  explicit Held(const Team& team) : own_(static_cast<size_t>(team.threads)) {}
-
- private:
-  friend Team;
-  std::vector<Own> own_;
-};
-
-template <class Own>
-class HeldByWarps {
- public:
-  explicit HeldByWarps(const Team& team) : own_(static_cast<size_t>(team.threads / kWarpThreads)) {}
-
- private:
-  friend Team;
-  std::vector<Own> own_;
-};
-
-template <class Body>
-void Team::each(int count, Body body) const {
-  in_no_order(count, body);
-}
-
-/// What a Stream is where loops run on the host: launches are done at once, or noted.
-class Launches {
- public:
-  void operator()(const std::function<void()>& launch) {
-    if (noted_ != nullptr) {
-      noted_->push_back(launch);
-    } else {
-      launch();
-    }
-  }
-  /// Null: no more.
-  void note(std::vector<std::function<void()>>* noted) { noted_ = noted; }
-  bool noting() const { return noted_ != nullptr; }
-
- private:
-  std::vector<std::function<void()>>* noted_ = nullptr;
-};
-
-template <class Launch>
-void launch(Stream stream, Launch launched) {
-  (*static_cast<Launches*>(stream))(launched);
-}
-
-template <class Body>
-void Team::each_warp(int count, Body body) const {
-  in_no_order(count, body);
-}
-
-template <class Own, class Body>
-void Team::by_threads(Held<Own>& held, Body body) const {
-  in_no_order(threads, [&](int thread) { body(thread, held.own_[static_cast<size_t>(thread)]); });
-}
-
-template <class Own, class Body>
-void Team::by_warps(HeldByWarps<Own>& held, Body body) const {
-  in_no_order(threads / kWarpThreads, [&](int warp) { body(warp, held.own_[static_cast<size_t>(warp)]); });
-}
-
-template <class Body>
-void each_lane(int count, Body body) {
-  in_no_order(count, body);
-}
-
-template <class Body>
-void for_teams(Stream stream, int64_t teams, int threads, int64_t shared_floats, Body body) {
-  if (threads < 1 || threads > kMostTeamThreads || threads % kWarpThreads != 0) {
-    throw std::logic_error("a team of " + std::to_string(threads) + " threads");
-  }
-  launch(stream, [=] {
-    std::vector<Run<4>> memory(static_cast<size_t>((shared_floats + 3) / 4));
-    float* shared = memory.data()->of;
-    in_no_order(teams, [&](int64_t team) {
-      std::fill(shared, shared + shared_floats, NAN);  // as far as anybody may know
-      body(Team{shared, threads}, team);
-    });
-  });
-}
-
-template <class Body>
-void for_each(Stream stream, int64_t count, Body body) {
-  launch(stream, [=] { in_no_order(count, body); });
-}
-
-template <class Join, class Term, class Finish, class Then>
-void rows_on_host(int64_t rows, int64_t columns, Term term, Finish finish, Then then) {
-  in_no_order(rows, [&](int64_t row) {
-    typename Join::Value parts[kRowThreads];
-    for (int64_t thread = 0; thread < kRowThreads; ++thread) {
-      parts[thread] = Join::start();
-      for (int64_t column = thread; column < columns; column += kRowThreads) {
-        parts[thread] = Join::join(parts[thread], term(row, column));
-      }
-    }
-    for (int half = kRowThreads / 2; half > 0; half /= 2) {
-      for (int thread = 0; thread < half; ++thread) parts[thread] = Join::join(parts[thread], parts[thread + half]);
-    }
-    finish(row, parts[0]);
-    in_no_order(columns, [&](int64_t column) { then(row, column, parts[0]); });
-  });
-}
-
-template <class Join, class Term, class Finish, class Then = Nothing>
-void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish finish, Then then = {}) {
-  launch(stream, [=] { rows_on_host<Join>(rows, columns, term, finish, then); });
-}
-
-#endif
+void for_teams(Stream stream, int64_t teams, int threads, int64_t shared_floats, Body body);
 
 }  // namespace gsnet::cuda
+
+#ifdef __CUDACC__
+#include "backend/cuda/loops_device.h"
+#else
+#include "backend/cuda/loops_host.h"
+#endif
