@@ -55,8 +55,8 @@ def main():
         if not count(loop, "FFMA|HMMA"):
             continue
         plain = output("c++filt", name).strip()
-        kernel = re.search(r"run_(\w+)<([^(]*?)>\(", plain)
-        title = f"{kernel.group(1)}<{kernel.group(2)}>".replace("gsnet::cuda::", "").replace("(anonymous namespace)::", "") if kernel else plain
+        kernel = re.search(r"(\w+Work<.*?>) ?>\(", plain.replace("gsnet::cuda::", "").replace("(anonymous namespace)::", ""))
+        title = kernel.group(1) if kernel else plain
         cells = [str(count(loop, pattern)) for pattern in KINDS.values()]
         print(f"| {title} | {used[name][0]} | {used[name][1]} | {len(loop)} | {' | '.join(cells)} |")
 

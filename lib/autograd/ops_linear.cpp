@@ -99,7 +99,7 @@ Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t
   const SeriesEnds ends = {block, &before, &after, bias != nullptr ? &bias->value : nullptr};
   backend.conv_exp_between(x.value, k.value, spec, ends, y, wants_dk ? saved.get() : nullptr);
   const Var none;
-  const Kept input = spec.save == SeriesSave::input ? Kept(x) : Kept(Var{x.value});
+  const Kept input = saved->with_input ? Kept(Var()) : spec.save == SeriesSave::input ? Kept(x) : Kept(Var{x.value});
   return x.tape->record(
       "conv_exp", y, {&x, &k, bias != nullptr ? bias : &none},
       [&backend, input, kept = Kept(k), spec, saved, block, before, after, shape = s, inner](GradSink& sink,

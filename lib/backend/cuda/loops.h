@@ -58,6 +58,25 @@ GSNET_DEVICE void put_run(float* to, const Run<n>& run) {
   *reinterpret_cast<Run<n>*>(to) = run;
 }
 
+/// Quotients by a number known beforehand, of numbers from 0 to 2^31 - 1: Granlund and Montgomery (PLDI 1994).
+class Divisor {
+ public:
+  explicit Divisor(int by) : by_(by) {
+    while ((int64_t{1} << shift_) < by) ++shift_;
+    factor_ = static_cast<uint32_t>(((uint64_t{1} << (31 + shift_)) + static_cast<uint64_t>(by) - 1) /
+                                    static_cast<uint64_t>(by));
+  }
+  GSNET_ANYWHERE int quotient(int n) const {
+    if (by_ == 1) return n;
+    return static_cast<int>((uint64_t{static_cast<uint32_t>(n)} * factor_) >> (31 + shift_));
+  }
+  GSNET_ANYWHERE int remainder(int n) const { return n - quotient(n) * by_; }
+
+ private:
+  int by_, shift_ = 0;
+  uint32_t factor_;
+};
+
 constexpr int kWarpThreads = 32, kMostTeamThreads = 256;
 
 /// What every thread of a team keeps for itself between two pieces of work; or every warp, spread over its threads.
@@ -77,6 +96,12 @@ struct Team {
   /// body(i) for i in [0, count), shared out among the warps: all threads of one call it together.
   template <class Body>
   GSNET_DEVICE void each_warp(int count, Body body) const;
+  /// write(i, read(i)) for i in [0, count), shared out among the threads; each reads some before it writes them.
+  template <class Read, class Write>
+  GSNET_DEVICE void move(int count, Read read, Write write) const;
+  /// start(i) for i in [0, count), shared out among the threads; what copy_run has started is there when it returns.
+  template <class Start>
+  GSNET_DEVICE void each_copy(int count, Start start) const;
   /// body(thread, own) by every thread.
   template <class Own, class Body>
   GSNET_DEVICE void by_threads(Held<Own>& held, Body body) const;
@@ -85,9 +110,9 @@ struct Team {
   GSNET_DEVICE void by_warps(HeldByWarps<Own>& held, Body body) const;
 };
 
-/// body(i) for i in [0, count), shared out among the threads of a warp.
-template <class Body>
-GSNET_DEVICE void each_lane(int count, Body body);
+/// In Team::each_copy: n numbers, 1 or 4, from device memory into shared memory, or zeros.
+template <int n>
+GSNET_DEVICE void copy_run(float* to, const float* from, bool zeros);
 
 /// Threads that share a row of a reduction; its partial results are joined as a binary tree.
 constexpr int kRowThreads = 256;
@@ -110,8 +135,12 @@ void for_each(Stream stream, int64_t count, Body body);
 template <class Join, class Term, class Finish, class Then = Nothing>
 void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish finish, Then then = {});
 
+/// What a kernel of teams is made for: at most so many threads a team, registers for so many teams at once.
+template <int kMostThreads = kMostTeamThreads, int kAtOnce = 1>
+struct TeamSize {};
+
 /// Calls body(team, index) for `teams` teams of so many threads, with so much shared memory each.
-template <class Body>
+template <class Size = TeamSize<>, class Body>
 void for_teams(Stream stream, int64_t teams, int threads, int64_t shared_floats, Body body);
 
 }  // namespace gsnet::cuda

@@ -65,7 +65,10 @@ GSNET_DEVICE void Team::each(int count, Body body) const {
 
 template <class Body>
 GSNET_DEVICE void Team::each_warp(int count, Body body) const {
-  for (int i = static_cast<int>(threadIdx.x) / kWarpThreads; i < count; i += threads / kWarpThreads) body(i);
+  for (int i = static_cast<int>(threadIdx.x) / kWarpThreads; i < count; i += threads / kWarpThreads) {
+    body(i);
+    __syncwarp();
+  }
   __syncthreads();
 }
 
@@ -81,13 +84,44 @@ GSNET_DEVICE void Team::by_warps(HeldByWarps<Own>& held, Body body) const {
   __syncthreads();
 }
 
-template <class Body>
-GSNET_DEVICE void each_lane(int count, Body body) {
-  for (int i = static_cast<int>(threadIdx.x) % kWarpThreads; i < count; i += kWarpThreads) body(i);
+template <class Read, class Write>
+GSNET_DEVICE void Team::move(int count, Read read, Write write) const {
+  constexpr int kBefore = 4;
+  for (int first = static_cast<int>(threadIdx.x); first < count; first += kBefore * threads) {
+    decltype(read(0)) got[kBefore];
+    GSNET_UNROLL
+    for (int e = 0; e < kBefore; ++e) {
+      if (first + e * threads < count) got[e] = read(first + e * threads);
+    }
+    GSNET_UNROLL
+    for (int e = 0; e < kBefore; ++e) {
+      if (first + e * threads < count) write(first + e * threads, got[e]);
+    }
+  }
+  __syncthreads();
 }
 
-template <class Body>
-__global__ void __launch_bounds__(kMostTeamThreads) team_kernel(int64_t teams, Body body) {
+template <class Start>
+GSNET_DEVICE void Team::each_copy(int count, Start start) const {
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += threads) start(i);
+  asm volatile("cp.async.wait_all;" ::: "memory");
+  __syncthreads();
+}
+
+template <int n>
+GSNET_DEVICE void copy_run(float* to, const float* from, bool zeros) {
+  static_assert(n == 1 || n == 4);
+  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+  const int bytes = zeros ? 0 : 4 * n;  // the rest is filled with zeros
+  if constexpr (n == 4) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes) : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(address), "l"(from), "r"(bytes) : "memory");
+  }
+}
+
+template <int kMostThreads, int kAtOnce, class Body>
+__global__ void __launch_bounds__(kMostThreads, kAtOnce) team_kernel(int64_t teams, Body body) {
   extern __shared__ __align__(128) float4 memory[];
   for (int64_t team = blockIdx.x; team < teams; team += gridDim.x) {
     body(Team{reinterpret_cast<float*>(memory), static_cast<int>(blockDim.x)}, team);
@@ -113,15 +147,21 @@ void for_rows(Stream stream, int64_t rows, int64_t columns, Term term, Finish fi
   check_launch();
 }
 
-template <class Body>
-void for_teams(Stream stream, int64_t teams, int threads, int64_t shared_floats, Body body) {
-  if (teams <= 0) return;
+template <int kMostThreads, int kAtOnce, class Body>
+void launch_teams(TeamSize<kMostThreads, kAtOnce>, Stream stream, int64_t teams, int threads, int64_t shared_floats,
+                  Body body) {
   constexpr int64_t kMostBlocks = int64_t{1} << 20;
+  constexpr auto kKernel = team_kernel<kMostThreads, kAtOnce, Body>;
   const auto bytes = static_cast<int>(shared_floats * 4);
-  allow_shared(reinterpret_cast<const void*>(team_kernel<Body>), bytes);
-  team_kernel<<<static_cast<unsigned>(teams < kMostBlocks ? teams : kMostBlocks), static_cast<unsigned>(threads),
-                static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream)>>>(teams, body);
+  allow_shared(reinterpret_cast<const void*>(kKernel), bytes);
+  kKernel<<<static_cast<unsigned>(teams < kMostBlocks ? teams : kMostBlocks), static_cast<unsigned>(threads),
+            static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream)>>>(teams, body);
   check_launch();
+}
+
+template <class Size, class Body>
+void for_teams(Stream stream, int64_t teams, int threads, int64_t shared_floats, Body body) {
+  if (teams > 0) launch_teams(Size{}, stream, teams, threads, shared_floats, body);
 }
 
 }  // namespace gsnet::cuda

@@ -83,14 +83,29 @@ void Team::by_warps(HeldByWarps<Own>& held, Body body) const {
   in_no_order(threads / kWarpThreads, [&](int warp) { body(warp, held.own_[static_cast<size_t>(warp)]); });
 }
 
-template <class Body>
-void each_lane(int count, Body body) {
-  in_no_order(count, body);
+template <class Read, class Write>
+void Team::move(int count, Read read, Write write) const {
+  in_no_order(count, [&](int i) { write(i, read(i)); });
 }
 
-template <class Body>
+template <class Start>
+void Team::each_copy(int count, Start start) const {
+  in_no_order(count, start);
+}
+
+template <int n>
+void copy_run(float* to, const float* from, bool zeros) {
+  put_run(to, zeros ? Run<n>{} : run_at<n>(from));
+}
+
+template <int kMostThreads, int kAtOnce>
+constexpr int most_threads(TeamSize<kMostThreads, kAtOnce>) {
+  return kMostThreads;
+}
+
+template <class Size, class Body>
 void for_teams(Stream stream, int64_t teams, int threads, int64_t shared_floats, Body body) {
-  if (threads < 1 || threads > kMostTeamThreads || threads % kWarpThreads != 0) {
+  if (threads < 1 || threads > most_threads(Size{}) || threads % kWarpThreads != 0) {
     throw std::logic_error("a team of " + std::to_string(threads) + " threads");
   }
   launch(stream, [=] {

@@ -140,16 +140,16 @@ void CudaBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec&
     }
   }
   if (keep && form == SeriesForm::dense) return dense_gradient(*runtime_, x.shape(), spec, iterates, all, *dk);
-  const Precision precision = precision_of(spec.products);
-  if (keep && form == SeriesForm::fused && precision == Precision::f32 &&
-      plain_gradient_fits(*runtime_, iterates.shape(), k.shape())) {
-    return plain_gradient(*runtime_, iterates, all, *dk);
+  if (keep && form == SeriesForm::fused) {
+    const Precision precision = fused_precision(k.shape(), spec);
+    if (precision == Precision::f32 && plain_gradient_fits(*runtime_, iterates.shape(), k.shape())) {
+      return plain_gradient(*runtime_, iterates, all, *dk);
+    }
+    if (precision == Precision::bf16 && bf16_gradient_fits(*runtime_, iterates.shape(), k.shape())) {
+      return bf16_gradient(*runtime_, iterates, all, *dk);
+    }
   }
-  if (keep && form == SeriesForm::fused && precision == Precision::bf16 &&
-      bf16_gradient_fits(*runtime_, iterates.shape(), k.shape())) {
-    return bf16_gradient(*runtime_, iterates, all, *dk);
-  }
-  if (keep) convolve_wgrad(iterates, all, conv, precision, *dk);
+  if (keep) convolve_wgrad(iterates, all, conv, precision_of(spec.products), *dk);
 }
 
 }  // namespace gsnet::cuda

@@ -6,11 +6,6 @@
 namespace gsnet::cuda {
 namespace {
 
-/// bf16 and tf32 where tensor cores can do the groups; else single precision.
-Precision precision_for(const Shape& k, const SeriesSpec& spec) {
-  return k[1] % 16 == 0 ? precision_of(spec.products) : Precision::f32;
-}
-
 template <class Number, int kColumns, class Ends>
 void run_on_tensor_cores(Runtime& runtime, const Shape& x, const Tensor& k, const Ends& ends) {
   run_places(runtime, PlaceMap<Number, kColumns>(x, k.shape(), runtime.most_shared()), k, ends);
@@ -27,7 +22,7 @@ void run_on_tensor_cores(Runtime& runtime, const Shape& x, const Tensor& k, cons
 
 template <class Ends>
 void run(Runtime& runtime, const Shape& x, const Tensor& k, const SeriesSpec& spec, const Ends& ends) {
-  switch (precision_for(k.shape(), spec)) {
+  switch (fused_precision(k.shape(), spec)) {
     case Precision::bf16:
       return run_on_tensor_cores<Bf16>(runtime, x, k, ends);
     case Precision::tf32:
@@ -36,7 +31,7 @@ void run(Runtime& runtime, const Shape& x, const Tensor& k, const SeriesSpec& sp
       break;
   }
   const PlaneMap map(x, k.shape(), runtime.most_shared());
-  if (map.tile_channels() == 8) return run_planes<8, 4>(runtime, map, k, ends);
+  if (map.tile_channels == 8) return run_planes<8, 4>(runtime, map, k, ends);
   if (map.m % 4 == 0) return run_planes<4, 4>(runtime, map, k, ends);
   run_planes<4, 1>(runtime, map, k, ends);
 }
@@ -60,10 +55,14 @@ Precision precision_of(SeriesProducts products) {
   return Precision::f32;
 }
 
+Precision fused_precision(const Shape& k, const SeriesSpec& spec) {
+  return k[1] % 16 == 0 ? precision_of(spec.products) : Precision::f32;
+}
+
 bool fused_series_fits(const Runtime& runtime, const Shape& x, const Shape& k, const SeriesSpec& spec) {
   if (spec.degree() > kMostTerms || !TeamShape::fits(x, k)) return false;
   const auto fits = [&](const auto& map) { return map.shared_floats() * 4 <= runtime.most_shared(); };
-  switch (precision_for(k, spec)) {
+  switch (fused_precision(k, spec)) {
     case Precision::bf16:
       return fits(PlaceMap<Bf16, 1>(x, k, 0));
     case Precision::tf32:

@@ -11,6 +11,9 @@ namespace gsnet::cuda {
 /// What a machine rounds the factors of a series' products to.
 Precision precision_of(SeriesProducts products);
 
+/// What the fused form multiplies in: bf16 and tf32 where tensor cores can do the groups; else single precision.
+Precision fused_precision(const Shape& k, const SeriesSpec& spec);
+
 /// Whether the maps of x under kernels k fit. tf32 and bf16 need groups of a multiple of 16 channels; others are fused
 /// in f32.
 bool fused_series_fits(const Runtime& runtime, const Shape& x, const Shape& k, const SeriesSpec& spec);

@@ -10,6 +10,8 @@ constexpr int kOuts = 4, kIns = 8;  // channels of a tile
 /// A team's rows of g, and those of u with a border of zeros, lie in shared memory, (row, column, channel), the lines
 /// of different rows in different banks.
 struct GradientPlan : GradientShape {
+  static constexpr int kMostThreads = 192;
+
   GradientPlan(const Shape& u, const Shape& k, int64_t most_shared);
 
   GSNET_ANYWHERE int tiles() const { return taps() / taps_together() * (outs / kOuts) * (ins / kIns); }
@@ -26,8 +28,8 @@ GradientPlan::GradientPlan(const Shape& u, const Shape& k, int64_t most_shared) 
   constexpr int kMostSlot = 19 << 10, kEnoughThreads = 128;
   outs = std::min(64, (m + kOuts - 1) / kOuts * kOuts);
   ins = std::min(32, (m + kIns - 1) / kIns * kIns);
-  while (tiles() > kMostTeamThreads && outs > kOuts) outs = std::max(kOuts, outs / 2 / kOuts * kOuts);
-  while (tiles() > kMostTeamThreads && ins > kIns) ins = std::max(kIns, ins / 2 / kIns * kIns);
+  while (tiles() > kMostThreads && outs > kOuts) outs = std::max(kOuts, outs / 2 / kOuts * kOuts);
+  while (tiles() > kMostThreads && ins > kIns) ins = std::max(kIns, ins / 2 / kIns * kIns);
   const int64_t most = std::min<int64_t>(kMostSlot, most_shared / 4);
   while (band > 1 && slot() > most) band = (band + 1) / 2;
   const int most_splits = std::max(1, kEnoughThreads / tiles());
@@ -93,85 +95,98 @@ struct GradientTile {
   }
 };
 
-/// A map of all channels, or its rows with a border.
-struct Lines {
-  const float* from;
-  int border_rows, border_columns, first, count, line;  ///< channels of the group, `line` floats from row to row
-};
+/// What a team does. kRun: so many channels are copied at once.
+template <int kTaps, int kRun>
+struct GradientWork {
+  using Sums = GradientSums<kTaps>;
+  static constexpr int kEach = kTaps * kOuts * kIns;
 
-/// Rows of `stripes` stripes from `first` on into shared memory; zeros where there is no map.
-template <int kRun>
-GSNET_DEVICE void load(const GradientPlan& plan, const Team& team, const Lines& lines, int group, int64_t first,
-                       int stripes, int offset) {
-  const int rows = plan.band + 2 * lines.border_rows, runs = lines.count / kRun;
-  team.each_warp(stripes * rows, [&](int at) {
-    const int slot = at / rows, row = at % rows;
-    const int64_t stripe = first + slot, image = stripe / plan.bands();
-    const int y = static_cast<int>(stripe % plan.bands()) * plan.band + row - lines.border_rows;
-    const float* from =
-        lines.from + (image * plan.height + y) * plan.width * plan.channels + group * plan.m + lines.first;
-    float* to = team.shared + slot * plan.slot() + offset + row * lines.line;
-    each_lane((plan.width + 2 * lines.border_columns) * runs, [&](int i) {
-      const int c = i % runs * kRun, x = i / runs - lines.border_columns;
-      const bool inside = y >= 0 && y < plan.height && x >= 0 && x < plan.width && lines.first + c < plan.m;
-      put_run(to + i * kRun, inside ? run_at<kRun>(from + int64_t{x} * plan.channels + c) : Run<kRun>{});
+  GradientPlan plan;
+  StripeRows rows_of_u, rows_of_g;
+  const float *u, *g;
+  float* parts;
+
+  GradientWork(const GradientPlan& of, const float* of_u, const float* of_g, float* to)
+      : plan(of),
+        rows_of_u(of, of.high, of.wide, of.width + 2 * of.wide, of.ins, kRun),
+        rows_of_g(of, 0, 0, of.width, of.outs, kRun),
+        u(of_u),
+        g(of_g),
+        parts(to) {}
+
+  GSNET_DEVICE void operator()(const Team& team, int64_t index) const {
+    const GradientPlace at(plan, index);
+    Held<Sums> held(team);
+    team.by_threads(held, [](int, Sums& sums) { sums.clear(); });
+    for (int64_t stripe = at.first; stripe < at.last; stripe += plan.together) {
+      const int count = at.count(plan, stripe);
+      copy(team, rows_of_u, u, plan.u_line(), 0, stripe, at.group * plan.m + at.in, plan.m - at.in, count);
+      copy(team, rows_of_g, g, plan.g_line(), g_offset(), stripe, at.group * plan.m + at.out, plan.m - at.out, count);
+      team.by_threads(held, [&](int thread, Sums& sums) { add(team, thread, count, sums); });
+    }
+    total(team, held);
+    const int tiles = plan.tiles();
+    team.each(kEach * tiles, [&](int i) {
+      const GradientTile tile(plan, i % tiles);
+      const int e = i / tiles, o = at.out + tile.o + e / kIns % kOuts, in = at.in + tile.i + e % kIns;
+      if (o >= plan.m || in >= plan.m) return;
+      const int tap = tile.u * plan.line_taps() + tile.v + e / (kOuts * kIns);
+      parts[in_part(plan, at, o, in, tap)] = team.shared[i];
     });
-  });
-}
+  }
+
+  GSNET_DEVICE int g_offset() const { return (plan.band + 2 * plan.high) * plan.u_line(); }
+
+  /// Into shared memory, `line` floats from row to row; zeros where there is no map, or no channel.
+  GSNET_DEVICE void copy(const Team& team, const StripeRows& rows, const float* from, int line, int offset,
+                         int64_t stripe, int64_t first, int channels, int count) const {
+    team.each_copy(count * rows.size(), [&](int i) {
+      const StripeRows::Place p = rows.at(plan, stripe, first, channels, i);
+      copy_run<kRun>(team.shared + p.slot * plan.slot() + offset + p.row * line + p.place * rows.channels() + p.channel,
+                     p.inside ? from + p.in_map : from, !p.inside);
+    });
+  }
+
+  GSNET_DEVICE void add(const Team& team, int thread, int count, Sums& sums) const {
+    const int tiles = plan.tiles(), split = thread / tiles;
+    if (split >= plan.splits) return;
+    const GradientTile tile(plan, thread % tiles);
+    for (int row = split; row < count * plan.band; row += plan.splits) {
+      const float* slot = team.shared + row / plan.band * plan.slot();
+      const int r = row % plan.band;  // past the picture's end: zeros
+      sums.add(plan, slot + (r + tile.u) * plan.u_line() + tile.v * plan.ins + tile.i,
+               slot + g_offset() + r * plan.g_line() + tile.o);
+    }
+  }
+
+  /// All splits' sums into shared memory, (number of a tile; tile).
+  GSNET_DEVICE void total(const Team& team, Held<Sums>& held) const {
+    const int tiles = plan.tiles();
+    for (int split = 0; split < plan.splits; ++split) {
+      team.by_threads(held, [&](int thread, const Sums& sums) {
+        if (thread / tiles != split) return;
+        float* to = team.shared + thread % tiles;
+        GSNET_UNROLL
+        for (int e = 0; e < kEach; ++e) {
+          const float sum = sums.of[e / (kOuts * kIns)][e / kIns % kOuts][e % kIns];
+          to[e * tiles] = split == 0 ? sum : to[e * tiles] + sum;
+        }
+      });
+    }
+  }
+};
 
 template <int kTaps, int kRun>
 void run_gradient(Runtime& runtime, const GradientPlan& plan, const float* u, const float* g, float* parts) {
-  using Sums = GradientSums<kTaps>;
-  constexpr int kEach = kTaps * kOuts * kIns;
-  for_teams(runtime.stream(), plan.teams(), plan.threads(), plan.shared_floats(),
-            [=] GSNET_DEVICE(const Team& team, int64_t index) {
-              const GradientPlace at(plan, index);
-              const Lines of_u{u, plan.high, plan.wide, at.in, plan.ins, plan.u_line()};
-              const Lines of_g{g, 0, 0, at.out, plan.outs, plan.g_line()};
-              const int tiles = plan.tiles(), g_offset = (plan.band + 2 * plan.high) * plan.u_line();
-              Held<Sums> held(team);
-              team.by_threads(held, [](int, Sums& sums) { sums.clear(); });
-              for (int64_t stripe = at.first; stripe < at.last; stripe += plan.together) {
-                const int count = at.count(plan, stripe);
-                load<kRun>(plan, team, of_u, at.group, stripe, count, 0);
-                load<kRun>(plan, team, of_g, at.group, stripe, count, g_offset);
-                team.by_threads(held, [&](int thread, Sums& sums) {
-                  const int split = thread / tiles;
-                  if (split >= plan.splits) return;
-                  const GradientTile tile(plan, thread % tiles);
-                  for (int row = split; row < count * plan.band; row += plan.splits) {
-                    const float* slot = team.shared + row / plan.band * plan.slot();
-                    const int r = row % plan.band;  // past the picture's end: zeros
-                    sums.add(plan, slot + (r + tile.u) * plan.u_line() + tile.v * plan.ins + tile.i,
-                             slot + g_offset + r * plan.g_line() + tile.o);
-                  }
-                });
-              }
-              for (int split = 0; split < plan.splits; ++split) {
-                team.by_threads(held, [&](int thread, const Sums& sums) {
-                  if (thread / tiles != split) return;
-                  float* total = team.shared + thread % tiles;
-                  GSNET_UNROLL
-                  for (int e = 0; e < kEach; ++e) {
-                    const float sum = sums.of[e / (kOuts * kIns)][e / kIns % kOuts][e % kIns];
-                    total[e * tiles] = split == 0 ? sum : total[e * tiles] + sum;
-                  }
-                });
-              }
-              team.each(kEach * tiles, [&](int i) {
-                const GradientTile tile(plan, i % tiles);
-                const int e = i / tiles, o = at.out + tile.o + e / kIns % kOuts, in = at.in + tile.i + e % kIns;
-                if (o >= plan.m || in >= plan.m) return;
-                const int tap = tile.u * plan.line_taps() + tile.v + e / (kOuts * kIns);
-                parts[in_part(plan, at, o, in, tap)] = team.shared[i];
-              });
-            });
+  for_teams<TeamSize<GradientPlan::kMostThreads, 2>>(runtime.stream(), plan.teams(), plan.threads(),
+                                                     plan.shared_floats(),
+                                                     GradientWork<kTaps, kRun>(plan, u, g, parts));
 }
 
 }  // namespace
 
 bool plain_gradient_fits(const Runtime& runtime, const Shape& u, const Shape& k) {
-  if (!GradientShape::fits(u, k) || k[2] * k[3] > kMostTeamThreads) return false;
+  if (!GradientShape::fits(u, k) || k[2] * k[3] > GradientPlan::kMostThreads) return false;
   return GradientPlan(u, k, runtime.most_shared()).shared_floats() * 4 <= runtime.most_shared();
 }
 

@@ -19,7 +19,7 @@ struct OuterPlan : GradientShape {
     squares = outs / kSide;
     if (pieces() > kMostWarps) outs = ins = kSide, squares = 1;
     constexpr int64_t kMostBytes = 48 << 10;
-    const int64_t most = std::min(kMostBytes, most_shared / 4);
+    const int64_t most = std::min(kMostBytes, most_shared);
     while (band > 1 && slot_bytes() > most) band = (band + 1) / 2;
     splits = std::max(1, kMostWarps / pieces());
     constexpr int kEnoughSteps = 8;  // of a split, between two waits
@@ -60,83 +60,104 @@ struct OuterPiece {
   }
 };
 
-/// Rows of stripes into shared memory, rounded; zeros where there is no map.
-struct PlacesOf {
-  const float* from;
-  int above, left, first, count, step;  ///< rows and columns before the map, channels of the group
+/// What a team does.
+template <int kSquares, int kTaps>
+struct OuterWork {
+  using Sums = WarpOuterSums<kSquares, kTaps>;
+  static constexpr int kEach = kSquares * kTaps * kSide * kSide;
 
-  GSNET_DEVICE void load(const OuterPlan& plan, const Team& team, int group, int64_t stripe, int stripes,
-                         Bf16* to) const {
-    const int rows = plan.band + 2 * above, line = plan.line(), runs = count / 4;
-    team.each_warp(stripes * rows, [&](int at) {
-      const int slot = at / rows, row = at % rows;
-      const int64_t image = (stripe + slot) / plan.bands();
-      const int y = static_cast<int>((stripe + slot) % plan.bands()) * plan.band + row - above;
-      const float* of_row = from + (image * plan.height + y) * plan.width * plan.channels + group * plan.m + first;
-      Bf16* of_places = to + slot * plan.slot() + row * line * step;
-      each_lane(line * runs, [&](int i) {
-        const int c = i % runs * 4, place = i / runs, x = place - left;
-        const bool inside = y >= 0 && y < plan.height && x >= 0 && x < plan.width;
-        put_run(of_places + place * step + c, inside ? run_at<4>(of_row + int64_t{x} * plan.channels + c) : Run<4>{});
-      });
+  OuterPlan plan;
+  StripeRows rows_of_u, rows_of_g;
+  const float *u, *g;
+  float* parts;
+
+  OuterWork(const OuterPlan& of, const float* of_u, const float* of_g, float* to)
+      : plan(of),
+        rows_of_u(of, of.high, of.wide, of.line(), of.ins, 4),
+        rows_of_g(of, 0, 0, of.line(), of.outs, 4),
+        u(of_u),
+        g(of_g),
+        parts(to) {}
+
+  GSNET_DEVICE void operator()(const Team& team, int64_t index) const {
+    const GradientPlace at(plan, index);
+    const int all = plan.together * plan.slot();
+    auto* places = reinterpret_cast<Bf16*>(team.shared);
+    HeldByWarps<Sums> held(team);
+    team.by_warps(held, [](int, Sums& sums) { sums.clear(); });
+    team.each(all / 8, [&](int i) { put_run(team.shared + 4 * i, Run<4>{}); });  // what no row reaches stays zero
+    for (int64_t stripe = at.first; stripe < at.last; stripe += plan.together) {
+      const int count = at.count(plan, stripe);
+      round(team, rows_of_g, g, plan.g_step(), places, stripe, at.group * plan.m + at.out, count);
+      round(team, rows_of_u, u, plan.u_step(), places + u_offset(), stripe, at.group * plan.m + at.in, count);
+      team.by_warps(held, [&](int warp, Sums& sums) { add(places, warp, count, sums); });
+    }
+    total(team, held);
+    team.each(kEach * plan.pieces(), [&](int i) {
+      const OuterPiece piece(plan, i / kEach);
+      const int e = i % kEach, in = e % kSide, o = e / kSide % (kSquares * kSide);
+      const int tap = piece.u * plan.line_taps() + piece.v + e / (kSquares * kSide * kSide);
+      parts[in_part(plan, at, at.out + piece.o + o, at.in + piece.i + in, tap)] = team.shared[i];
     });
+  }
+
+  GSNET_DEVICE int u_offset() const { return plan.g_places() * plan.g_step(); }
+
+  struct Read {
+    Run<4> run;
+    int to;
+  };
+  /// Into shared memory as bf16; zeros where there is no map.
+  GSNET_DEVICE void round(const Team& team, const StripeRows& rows, const float* from, int step, Bf16* to,
+                          int64_t stripe, int64_t first, int count) const {
+    team.move(
+        count * rows.size(),
+        [&](int i) {
+          const StripeRows::Place p = rows.at(plan, stripe, first, plan.m, i);
+          return Read{p.inside ? run_at<4>(from + p.in_map) : Run<4>{},
+                      p.slot * plan.slot() + (p.row * plan.line() + p.place) * step + p.channel};
+        },
+        [&](int, const Read& read) { put_run(to + read.to, read.run); });
+  }
+
+  GSNET_DEVICE void add(const Bf16* places, int warp, int count, Sums& sums) const {
+    const int pieces = plan.pieces(), steps = plan.steps(), split = warp / pieces, apart = plan.splits * kSide;
+    const OuterPiece piece(plan, warp % pieces);
+    for (int slot = 0; slot < count; ++slot) {
+      const Bf16* a = places + slot * plan.slot() + split * kSide * plan.g_step() + piece.o;
+      const Bf16* b = places + slot * plan.slot() + u_offset() + piece.i +
+                      (split * kSide + piece.u * plan.line() + piece.v) * plan.u_step();
+      for (int step = split; step < steps; step += plan.splits) {
+        sums.add(a, plan.g_step(), b, plan.u_step());
+        a += apart * plan.g_step();
+        b += apart * plan.u_step();
+      }
+    }
+  }
+
+  /// All splits' sums into shared memory, piece after piece.
+  GSNET_DEVICE void total(const Team& team, HeldByWarps<Sums>& held) const {
+    const int pieces = plan.pieces();
+    for (int split = 0; split < plan.splits; ++split) {
+      team.by_warps(held, [&](int warp, const Sums& sums) {
+        if (warp / pieces != split) return;
+        float* of_piece = team.shared + warp % pieces * kEach;
+        sums.each_pair([&](int r, int shift, int row, int column, const Run<2>& sum) {
+          float* to = of_piece + ((shift * kSquares + r) * kSide + row) * kSide + column;
+          Run<2> made = split == 0 ? Run<2>{} : run_at<2>(to);
+          made.of[0] += sum.of[0];
+          made.of[1] += sum.of[1];
+          put_run(to, made);
+        });
+      });
+    }
   }
 };
 
 template <int kSquares, int kTaps>
 void run_outer(Runtime& runtime, const OuterPlan& plan, const float* u, const float* g, float* parts) {
-  using Sums = WarpOuterSums<kSquares, kTaps>;
-  for_teams(runtime.stream(), plan.teams(), plan.threads(), plan.shared_floats(),
-            [=] GSNET_DEVICE(const Team& team, int64_t index) {
-              const GradientPlace at(plan, index);
-              const int pieces = plan.pieces(), steps = plan.steps(), all = plan.together * plan.slot();
-              auto* of_g = reinterpret_cast<Bf16*>(team.shared);
-              Bf16* of_u = of_g + plan.g_places() * plan.g_step();
-              HeldByWarps<Sums> held(team);
-              team.by_warps(held, [](int, Sums& sums) { sums.clear(); });
-              team.each(all / 8,
-                        [&](int i) { put_run(team.shared + 4 * i, Run<4>{}); });  // what no row reaches stays zero
-              for (int64_t stripe = at.first; stripe < at.last; stripe += plan.together) {
-                const int count = at.count(plan, stripe);
-                PlacesOf{g, 0, 0, at.out, plan.outs, plan.g_step()}.load(plan, team, at.group, stripe, count, of_g);
-                PlacesOf{u, plan.high, plan.wide, at.in, plan.ins, plan.u_step()}.load(plan, team, at.group, stripe,
-                                                                                       count, of_u);
-                team.by_warps(held, [&](int warp, Sums& sums) {
-                  const OuterPiece piece(plan, warp % pieces);
-                  const int split = warp / pieces, places = plan.splits * kSide;
-                  for (int slot = 0; slot < count; ++slot) {
-                    const Bf16* a = of_g + slot * plan.slot() + split * kSide * plan.g_step() + piece.o;
-                    const Bf16* b = of_u + slot * plan.slot() + piece.i +
-                                    (split * kSide + piece.u * plan.line() + piece.v) * plan.u_step();
-                    for (int step = split; step < steps; step += plan.splits) {
-                      sums.add(a, plan.g_step(), b, plan.u_step());
-                      a += places * plan.g_step();
-                      b += places * plan.u_step();
-                    }
-                  }
-                });
-              }
-              constexpr int kEach = kSquares * kTaps * kSide * kSide;
-              for (int split = 0; split < plan.splits; ++split) {
-                team.by_warps(held, [&](int warp, const Sums& sums) {
-                  if (warp / pieces != split) return;
-                  float* total = team.shared + warp % pieces * kEach;
-                  sums.each_pair([&](int r, int shift, int row, int column, const Run<2>& sum) {
-                    float* to = total + ((shift * kSquares + r) * kSide + row) * kSide + column;
-                    Run<2> made = split == 0 ? Run<2>{} : run_at<2>(to);
-                    made.of[0] += sum.of[0];
-                    made.of[1] += sum.of[1];
-                    put_run(to, made);
-                  });
-                });
-              }
-              team.each(kEach * pieces, [&](int i) {
-                const OuterPiece piece(plan, i / kEach);
-                const int e = i % kEach, in = e % kSide, o = e / kSide % (kSquares * kSide);
-                const int tap = piece.u * plan.line_taps() + piece.v + e / (kSquares * kSide * kSide);
-                parts[in_part(plan, at, at.out + piece.o + o, at.in + piece.i + in, tap)] = team.shared[i];
-              });
-            });
+  for_teams<TeamSize<kMostTeamThreads, 2>>(runtime.stream(), plan.teams(), plan.threads(), plan.shared_floats(),
+                                           OuterWork<kSquares, kTaps>(plan, u, g, parts));
 }
 
 }  // namespace

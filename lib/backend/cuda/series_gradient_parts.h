@@ -31,6 +31,7 @@ struct GradientShape {
   }
 
   GSNET_ANYWHERE int groups() const { return channels / m; }
+  GSNET_ANYWHERE int pixels() const { return height * width; }
   GSNET_ANYWHERE int blocks_out() const { return (m + outs - 1) / outs; }
   GSNET_ANYWHERE int blocks() const { return blocks_out() * ((m + ins - 1) / ins); }
   GSNET_ANYWHERE int line_taps() const { return 2 * wide + 1; }
@@ -41,12 +42,13 @@ struct GradientShape {
   GSNET_ANYWHERE int64_t stripes() const { return int64_t{images} * bands(); }
   int64_t teams() const { return int64_t{parts} * groups() * blocks(); }
 
-  /// As many parts as keep a device busy: two teams a processor of the largest. The same on all devices, so that they
-  /// give the same bits.
+  /// As many parts as keep a device busy: four teams a processor of the largest, two where parts are not small beside
+  /// what they are made of. The same on all devices.
   void choose_parts() {
-    constexpr int64_t kTeams = 264;
+    const int64_t each = int64_t{groups()} * blocks(), few = 264 / each, many = 2 * few;
+    const int64_t kernel = int64_t{channels} * m * taps(), maps = int64_t{images} * channels * height * width;
     const int64_t most = std::max<int64_t>(1, stripes() / together);
-    parts = static_cast<int>(std::clamp<int64_t>(kTeams / (int64_t{groups()} * blocks()), 1, most));
+    parts = static_cast<int>(std::clamp<int64_t>(many * kernel < maps / 4 ? many : few, 1, most));
   }
 };
 
@@ -68,6 +70,49 @@ struct GradientPlace {
   GSNET_DEVICE int count(const GradientShape& s, int64_t stripe) const {
     return static_cast<int>(last - stripe < s.together ? last - stripe : s.together);
   }
+};
+
+/// Rows of stripes of a map of all channels, with a border of zeros, as runs of neighbouring channels of a block.
+class StripeRows {
+ public:
+  /// above, left: rows and columns before the map; line: places of a row, those of the border among them.
+  StripeRows(const GradientShape& s, int above, int left, int line, int channels, int run)
+      : above_(above),
+        left_(left),
+        channels_(channels),
+        run_(run),
+        size_((s.band + 2 * above) * line * (channels / run)),
+        runs_(channels / run),
+        line_(line * (channels / run)),
+        rows_(s.band + 2 * above) {}
+
+  /// Runs of a stripe.
+  GSNET_ANYWHERE int size() const { return size_; }
+  /// Of a place.
+  GSNET_ANYWHERE int channels() const { return channels_; }
+
+  /// Where a run lies: stripe of the team's, row and place with the border, channel of the block; in the map; or that
+  /// it does not.
+  struct Place {
+    int slot, row, place, channel;
+    int64_t in_map;
+    bool inside;
+  };
+  GSNET_DEVICE Place at(const GradientShape& s, int64_t stripe, int64_t first_channel, int last_channel, int i) const {
+    const int of_rows = line_.quotient(i), in_row = line_.remainder(i);
+    const int slot = rows_.quotient(of_rows), row = rows_.remainder(of_rows), place = runs_.quotient(in_row);
+    const int channel = runs_.remainder(in_row) * run_, x = place - left_;
+    const int64_t image = s.bands() == 1 ? stripe + slot : (stripe + slot) / s.bands();
+    const int band = s.bands() == 1 ? 0 : static_cast<int>((stripe + slot) % s.bands());
+    const int y = band * s.band + row - above_;
+    const bool inside = y >= 0 && y < s.height && x >= 0 && x < s.width && channel < last_channel;
+    return {slot,  row, place, channel, ((image * s.height + y) * s.width + x) * s.channels + first_channel + channel,
+            inside};
+  }
+
+ private:
+  int above_, left_, channels_, run_, size_;
+  Divisor runs_, line_, rows_;
 };
 
 /// (parts; C, C/g, taps): a number of a part.

@@ -14,7 +14,7 @@ struct Factors {
 };
 
 /// What the forward pass makes of the sums J u of n neighbouring channels, from `at` in device memory on, `channel` the
-/// first of them, and of what it starts from.
+/// first of them, and of what it starts from. What is read of device memory comes first, for several places at once.
 struct ForwardEnds {
   const float* x;
   const float* bias;
@@ -27,16 +27,23 @@ struct ForwardEnds {
 
   GSNET_ANYWHERE int steps() const { return degree; }
   template <int n>
-  GSNET_DEVICE Run<n> start(int64_t at) const {
-    const Run<n> given = run_at<n>(x + at);
-    if (kept != nullptr && kept != x) put_run(kept + at, given);
-    return given;
+  GSNET_DEVICE Run<n> given(int64_t at) const {
+    return run_at<n>(x + at);
   }
   template <int n>
-  GSNET_DEVICE Run<n> next(int step, int64_t at, int channel, const Run<n>& sums) const {
-    Run<n> u = run_at<n>(x + at);
+  GSNET_DEVICE Run<n> start(int64_t at, const Run<n>& of_x) const {
+    if (kept != nullptr && kept != x) put_run(kept + at, of_x);
+    return of_x;
+  }
+  template <int n>
+  GSNET_DEVICE Run<n> before(int64_t at) const {
+    return run_at<n>(x + at);
+  }
+  template <int n>
+  GSNET_DEVICE Run<n> next(int step, int64_t at, int channel, const Run<n>& of_x, const Run<n>& sums) const {
+    Run<n> u;
     GSNET_UNROLL
-    for (int e = 0; e < n; ++e) u.of[e] += factors.of[step] * sums.of[e];
+    for (int e = 0; e < n; ++e) u.of[e] = of_x.of[e] + factors.of[step] * sums.of[e];
     if (step + 1 < degree) {
       if (kept != nullptr) put_run(kept + (step + 1) * size + at, u);
       return u;
@@ -64,24 +71,31 @@ struct BackwardEnds {
 
   GSNET_ANYWHERE int steps() const { return dx != nullptr ? degree : degree - 1; }
   template <int n>
-  GSNET_DEVICE Run<n> start(int64_t at) const {
-    const Run<n> given = run_at<n>(dy + at);
+  GSNET_DEVICE Run<n> given(int64_t at) const {
+    return run_at<n>(dy + at);
+  }
+  template <int n>
+  GSNET_DEVICE Run<n> start(int64_t at, const Run<n>& of_dy) const {
     Run<n> g, result;
     GSNET_UNROLL
     for (int e = 0; e < n; ++e) {
-      g.of[e] = second * given.of[e];
-      result.of[e] = first * given.of[e];
+      g.of[e] = second * of_dy.of[e];
+      result.of[e] = first * of_dy.of[e];
     }
     if (kept != nullptr) put_run(kept + (degree - 1) * size + at, g);
     if (dx != nullptr) put_run(dx + at, result);
     return g;
   }
   template <int n>
-  GSNET_DEVICE Run<n> next(int step, int64_t at, int, const Run<n>& sums) const {
+  GSNET_DEVICE Run<n> before(int64_t at) const {
+    return dx != nullptr ? run_at<n>(dx + at) : Run<n>{};
+  }
+  template <int n>
+  GSNET_DEVICE Run<n> next(int step, int64_t at, int, const Run<n>& of_dx, const Run<n>& sums) const {
     if (dx != nullptr) {
-      Run<n> result = run_at<n>(dx + at);
+      Run<n> result;
       GSNET_UNROLL
-      for (int e = 0; e < n; ++e) result.of[e] -= sums.of[e];
+      for (int e = 0; e < n; ++e) result.of[e] = of_dx.of[e] - sums.of[e];
       put_run(dx + at, result);
     }
     Run<n> g;

@@ -40,9 +40,11 @@ struct PlaceMap : TeamShape {
   int64_t shared_floats() const {
     return table() + int64_t{2} * together * places() * step() * static_cast<int64_t>(sizeof(Number)) / 4;
   }
+  /// As few warps as take as many turns.
   int threads() const {
-    return together * pieces() < kMostTeamThreads / kWarpThreads ? together * pieces() * kWarpThreads
-                                                                 : kMostTeamThreads;
+    constexpr int kMostWarps = kMostTeamThreads / kWarpThreads;
+    const int wanted = together * pieces(), turns = (wanted + kMostWarps - 1) / kMostWarps;
+    return (wanted + turns - 1) / turns * kWarpThreads;
   }
 };
 
@@ -69,67 +71,98 @@ Tensor place_taps(Runtime& runtime, const Map& map, const Tensor& k, Number) {
   return made;
 }
 
+/// What a team does.
+template <class Number, int kColumns, class Ends>
+struct PlaceWork {
+  using Map = PlaceMap<Number, kColumns>;
+  using Sums = typename Map::Sums;
+  static constexpr int kSide = Sums::kSide, kRows = Map::kRows;
+
+  Map map;
+  Ends ends;
+  const Number* taps;
+
+  GSNET_DEVICE void operator()(const Team& team, int64_t index) const {
+    const TeamPlace at(map, index);
+    const int line = map.line(), depth = map.step(), size = map.map();
+    auto* pixel_of = reinterpret_cast<int*>(team.shared);
+    auto* numbers = reinterpret_cast<Number*>(team.shared + map.table());
+    team.each(2 * map.map_floats() / 4, [&](int i) { put_run(team.shared + map.table() + 4 * i, Run<4>{}); });
+    team.each(map.table(), [&](int place) {
+      const int row = place / line, column = place % line;
+      pixel_of[place] = row < map.height && column < map.width ? (row * map.width + column) * map.channels : -1;
+    });
+    enter(team, at, numbers);
+    const int columns = map.m / (kSide * kColumns), pieces = map.pieces();
+    const int chunk = map.taps() * map.m * kSide * kColumns;
+    const Number* own = taps + int64_t{at.group} * chunk * columns;
+    for (int step = 0; step < ends.steps(); ++step) {
+      const Number* before = numbers + step % 2 * map.together * size;
+      Number* after = numbers + (step + 1) % 2 * map.together * size;
+      team.each_warp(at.images * pieces, [&](int item) {
+        const int of = item / pieces, piece = item % pieces;
+        const int square = piece / columns * kRows, column = piece % columns;
+        const Number* window = before + of * size + square * kSide * depth;
+        const Number* right = own + column * chunk;
+        Sums sums(right);
+        for (int u = 0; u <= 2 * map.high; ++u) {
+          for (int v = 0; v <= 2 * map.wide; ++v) {
+            const Number* place = window + (u * line + v) * depth;
+            for (int i = 0; i < map.m; i += Sums::kDepth) {
+              right += kColumns * Sums::kBlock;
+              sums.add(place + i, depth, right);
+            }
+          }
+        }
+        const int first = column * kSide * kColumns;
+        leave(sums, at, of, first, step, pixel_of + square * kSide,
+              after + of * size + (map.corner() + square * kSide) * depth + first);
+      });
+    }
+  }
+
+  GSNET_DEVICE void enter(const Team& team, const TeamPlace& at, Number* numbers) const {
+    const int quads = map.m / 4, pixels = map.pixels();
+    const auto place = [&](int i) {
+      const int p = i / quads % pixels, of = i / (quads * pixels);
+      return map.start(at.first + of, at.group) + int64_t{p} * map.channels + i % quads * 4;
+    };
+    team.move(
+        at.images * pixels * quads, [&](int i) { return ends.template given<4>(place(i)); },
+        [&](int i, const Run<4>& given) {
+          const int p = i / quads % pixels, of = i / (quads * pixels);
+          const int inner = map.corner() + p / map.width * map.line() + p % map.width;
+          put_run(numbers + of * map.map() + inner * map.step() + i % quads * 4, ends.start(place(i), given));
+        });
+  }
+
+  /// What a step makes of a warp's sums of an image, from channel `first` on, into the map for the next one.
+  GSNET_DEVICE void leave(const Sums& sums, const TeamPlace& at, int of, int first, int step, const int* pixel_of,
+                          Number* next_map) const {
+    const int64_t start = map.start(at.first + of, at.group) + first;
+    const int channel = at.group * map.m + first, depth = map.step();
+    const bool goes_on = step + 1 < ends.steps();
+    sums.each_pair(
+        [&](int place, int o) {
+          const int pixel = pixel_of[place];
+          return pixel < 0 ? Run<2>{} : ends.template before<2>(start + pixel + o);
+        },
+        [&](int place, int o, const Run<2>& before, const Run<2>& sum) {
+          const int pixel = pixel_of[place];
+          if (pixel < 0) return;
+          const Run<2> next = ends.next(step, start + pixel + o, channel + o, before, sum);
+          if (goes_on) put_run(next_map + place * depth + o, next);
+        });
+  }
+};
+
 template <class Number, int kColumns, class Ends>
 void run_places(Runtime& runtime, const PlaceMap<Number, kColumns>& map, const Tensor& k, const Ends& ends) {
-  using Sums = typename PlaceMap<Number, kColumns>::Sums;
-  constexpr int kSide = Sums::kSide, kRows = PlaceMap<Number, kColumns>::kRows;
   const Tensor arranged = place_taps(runtime, map, k, Number{});
-  const auto* taps = static_cast<const Number*>(arranged.raw());
-  for_teams(runtime.stream(), map.teams(), map.threads(), map.shared_floats(),
-            [=] GSNET_DEVICE(const Team& team, int64_t index) {
-              const TeamPlace at(map, index);
-              const int line = map.line(), corner = map.corner(), depth = map.step(), size = map.map();
-              auto* pixel_of = reinterpret_cast<int*>(team.shared);
-              auto* numbers = reinterpret_cast<Number*>(team.shared + map.table());
-              team.each(2 * map.map_floats() / 4, [&](int i) {
-                put_run(team.shared + map.table() + 4 * i, Run<4>{{0, 0, 0, 0}});
-              });
-              team.each(map.table(), [&](int place) {
-                const int row = place / line, column = place % line;
-                pixel_of[place] =
-                    row < map.height && column < map.width ? (row * map.width + column) * map.channels : -1;
-              });
-              const int quads = map.m / 4, pixels = map.pixels();
-              team.each(at.images * pixels * quads, [&](int i) {
-                const int c = i % quads * 4, p = i / quads % pixels, of = i / (quads * pixels);
-                const Run<4> first =
-                    ends.template start<4>(map.start(at.first + of, at.group) + int64_t{p} * map.channels + c);
-                put_run(numbers + of * size + (corner + p / map.width * line + p % map.width) * depth + c, first);
-              });
-              const int columns = map.m / (kSide * kColumns), pieces = map.pieces();
-              const int chunk = map.taps() * map.m * kSide * kColumns;
-              const Number* own = taps + int64_t{at.group} * chunk * columns;
-              for (int step = 0; step < ends.steps(); ++step) {
-                const Number* before = numbers + step % 2 * map.together * size;
-                Number* after = numbers + (step + 1) % 2 * map.together * size;
-                team.each_warp(at.images * pieces, [&](int item) {
-                  const int of = item / pieces, piece = item % pieces;
-                  const int square = piece / columns * kRows, column = piece % columns;
-                  const Number* window = before + of * size + square * kSide * depth;
-                  const Number* right = own + column * chunk;
-                  Sums sums(right);
-                  for (int u = 0; u <= 2 * map.high; ++u) {
-                    for (int v = 0; v <= 2 * map.wide; ++v) {
-                      const Number* place = window + (u * line + v) * depth;
-                      for (int i = 0; i < map.m; i += Sums::kDepth) {
-                        right += kColumns * Sums::kBlock;
-                        sums.add(place + i, depth, right);
-                      }
-                    }
-                  }
-                  const int first = at.group * map.m + column * kSide * kColumns;  // channel
-                  const int64_t start = map.start(at.first + of, at.group) + column * kSide * kColumns;
-                  Number* to = after + of * size + corner * depth + column * kSide * kColumns;
-                  sums.each_pair([&](int r, int c, int row, int o, const Run<2>& sum) {
-                    const int place = (square + r) * kSide + row, pixel = pixel_of[place];
-                    if (pixel < 0) return;
-                    const Run<2> next =
-                        ends.template next<2>(step, start + pixel + c * kSide + o, first + c * kSide + o, sum);
-                    if (step + 1 < ends.steps()) put_run(to + place * depth + c * kSide + o, next);
-                  });
-                });
-              }
-            });
+  constexpr int kAtOnce = kColumns > 2 ? 1 : 2;  // as many as there are registers for
+  for_teams<TeamSize<kMostTeamThreads, kAtOnce>>(
+      runtime.stream(), map.teams(), map.threads(), map.shared_floats(),
+      PlaceWork<Number, kColumns, Ends>{map, ends, static_cast<const Number*>(arranged.raw())});
 }
 
 }  // namespace gsnet::cuda

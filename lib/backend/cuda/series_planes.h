@@ -10,18 +10,17 @@ namespace gsnet::cuda {
 /// registers until all have read, and go where the map was; else there are two maps.
 struct PlaneMap : TeamShape {
   static constexpr int kRows = 2, kColumns = 4;
+  int tile_channels = 8;
 
   PlaneMap(const Shape& x, const Shape& k, int64_t most_shared);
 
   GSNET_ANYWHERE int tile_rows() const { return (height + kRows - 1) / kRows; }
   GSNET_ANYWHERE int tile_columns() const { return (width + kColumns - 1) / kColumns; }
-  /// Channels of a tile: what fits a register file, and no more than there are.
-  GSNET_ANYWHERE int tile_channels() const { return m % 4 == 0 && m > 4 ? 8 : 4; }
-  GSNET_ANYWHERE int chunks() const { return (m + tile_channels() - 1) / tile_channels(); }
+  GSNET_ANYWHERE int chunks() const { return (m + tile_channels - 1) / tile_channels; }
   /// Of an image.
   GSNET_ANYWHERE int tiles() const { return tile_rows() * tile_columns() * chunks(); }
   /// Output channels as taps have them: those past the last one are zeros.
-  GSNET_ANYWHERE int outs() const { return chunks() * tile_channels(); }
+  GSNET_ANYWHERE int outs() const { return chunks() * tile_channels; }
 
   /// Floats from a row to the next, and of a plane, so that runs of 4 lie at multiples of 16 bytes.
   GSNET_ANYWHERE int line() const { return (tile_columns() * kColumns + 2 * wide + 3) / 4 * 4; }
@@ -35,9 +34,12 @@ struct PlaneMap : TeamShape {
   }
 };
 
-/// More images together where one has few tiles.
+/// Tiles of fewer channels where there are no more or too few tiles for a device; more images together where one has
+/// few.
 inline PlaneMap::PlaneMap(const Shape& x, const Shape& k, int64_t most_shared) : TeamShape(x, k) {
+  constexpr int64_t kEnoughTiles = 32768;  // 8 warps for each processor of the largest
   constexpr int kEnough = 64;
+  if (m % 4 != 0 || m <= 4 || int64_t{images} * groups() * tiles() < kEnoughTiles) tile_channels = 4;
   while (together < images && 2 * together * tiles() <= kEnough && 2 * shared_floats() * 4 * 4 <= most_shared) {
     together *= 2;
   }
@@ -65,6 +67,7 @@ struct TileSums {
   float of[kRows][kColumns][kChannels];
 
   /// J times a map, whose first number that the tile reads is `from`; taps of the group, from its first channel on.
+  /// Runs of a tile's channels are `apart`.
   GSNET_DEVICE void make(const PlaneMap& map, const float* from, const float* taps) {
     GSNET_UNROLL
     for (int r = 0; r < kRows; ++r) {
@@ -84,24 +87,24 @@ struct TileSums {
   /// By so many neighbouring taps at once.
   template <int kTaps>
   GSNET_DEVICE void add(const PlaneMap& map, const float* from, const float* taps) {
-    const int line = map.line(), plane = map.plane(), outs = map.outs(), m = map.m;
+    const int line = map.line(), plane = map.plane(), outs = map.outs(), m = map.m, apart = 4 * map.chunks();
     for (int u = 0; u <= 2 * map.high; ++u) {
       const float* window = from + u * line;
       for (int i = 0; i < m; ++i, window += plane) {
         for (int v = 0; v < map.line_taps(); v += kTaps, taps += kTaps * outs) {
-          add_rows<kTaps>(window + v, line, taps, outs);
+          add_rows<kTaps>(window + v, line, taps, outs, apart);
         }
       }
     }
   }
 
   template <int kTaps>
-  GSNET_DEVICE void add_rows(const float* window, int line, const float* taps, int outs) {
+  GSNET_DEVICE void add_rows(const float* window, int line, const float* taps, int outs, int apart) {
     Run<4> weight[kTaps][kChannels / 4];
     GSNET_UNROLL
     for (int v = 0; v < kTaps; ++v) {
       GSNET_UNROLL
-      for (int q = 0; q < kChannels / 4; ++q) weight[v][q] = run_at<4>(taps + v * outs + 4 * q);
+      for (int q = 0; q < kChannels / 4; ++q) weight[v][q] = run_at<4>(taps + v * outs + q * apart);
     }
     GSNET_UNROLL
     for (int r = 0; r < kRows; ++r) {
@@ -132,13 +135,14 @@ struct TileSums {
   }
 };
 
-/// Where a tile lies: channels fastest, so that neighbouring threads write neighbours.
+/// Where a tile lies: channels fastest, and its runs of four channels as far apart as there are chunks, so that
+/// neighbouring threads read and write neighbours.
 struct TilePlace {
   int of, row, column, channel;  ///< image of the team, first pixel, first channel
 
   GSNET_DEVICE TilePlace(const PlaneMap& map, int tile) {
     const int chunks = map.chunks(), columns = map.tile_columns(), rows = map.tile_rows();
-    channel = tile % chunks * map.tile_channels();
+    channel = tile % chunks * 4;
     const int place = tile / chunks;
     column = place % columns * PlaneMap::kColumns;
     row = place / columns % rows * PlaneMap::kRows;
@@ -146,67 +150,111 @@ struct TilePlace {
   }
 };
 
-/// kRun: so many channels are read and written at once.
+/// What a team does. kRun: so many channels are read and written at once.
+template <int kChannels, int kRun, class Ends>
+struct PlaneWork {
+  using Sums = TileSums<kChannels>;
+  static constexpr int kRuns = kChannels / kRun;
+
+  PlaneMap map;
+  Ends ends;
+  const float* taps;
+
+  GSNET_DEVICE void operator()(const Team& team, int64_t index) const {
+    const TeamPlace at(map, index);
+    const int size = map.map(), all = map.together * size, tiles = at.images * map.tiles();
+    const float* own = taps + int64_t{at.group} * map.taps() * map.m * map.outs();
+    team.each(map.maps() * all / 4, [&](int i) { put_run(team.shared + 4 * i, Run<4>{}); });
+    enter(team, at);
+    Held<Sums> held(team);
+    for (int step = 0; step < ends.steps(); ++step) {
+      const float* before = team.shared + (map.maps() == 2 ? step % 2 * all : 0);
+      float* after = team.shared + (map.maps() == 2 ? (step + 1) % 2 * all : 0);
+      for (int pass = 0; pass < tiles; pass += team.threads) {
+        team.by_threads(held, [&](int thread, Sums& sums) {
+          if (pass + thread >= tiles) return;
+          const TilePlace tile(map, pass + thread);
+          sums.make(map, before + tile.of * size + tile.row * map.line() + tile.column, own + tile.channel);
+        });
+        team.by_threads(held, [&](int thread, const Sums& sums) {
+          if (pass + thread >= tiles) return;
+          const TilePlace tile(map, pass + thread);
+          leave(sums, tile, at, step, after + tile.of * size);
+        });
+      }
+    }
+  }
+
+  /// Of the first pixel.
+  GSNET_DEVICE int corner() const { return map.high * map.line() + map.wide; }
+
+  GSNET_DEVICE void enter(const Team& team, const TeamPlace& at) const {
+    const int runs = map.m / kRun, pixels = map.pixels();
+    const auto place = [&](int i) {
+      const int p = i / runs % pixels, of = i / (runs * pixels);
+      return map.start(at.first + of, at.group) + int64_t{p} * map.channels + i % runs * kRun;
+    };
+    team.move(
+        at.images * pixels * runs, [&](int i) { return ends.template given<kRun>(place(i)); },
+        [&](int i, const Run<kRun>& given) {
+          const int c = i % runs * kRun, p = i / runs % pixels, of = i / (runs * pixels);
+          const Run<kRun> first = ends.start(place(i), given);
+          float* to = team.shared + of * map.map() + c * map.plane();
+          to += corner() + p / map.width * map.line() + p % map.width;
+          GSNET_UNROLL
+          for (int e = 0; e < kRun; ++e) to[e * map.plane()] = first.of[e];
+        });
+  }
+
+  /// What a step makes of a tile's sums, into the map for the next one.
+  GSNET_DEVICE void leave(const Sums& sums, const TilePlace& tile, const TeamPlace& at, int step,
+                          float* next_map) const {
+    const int64_t start = map.start(at.first + tile.of, at.group);
+    const auto channel = [&](int q) { return tile.channel + q * kRun / 4 * 4 * map.chunks() + q * kRun % 4; };
+    constexpr int kTogether = 4;  // runs that are read before any is written
+    GSNET_UNROLL
+    for (int first = 0; first < Sums::kRows * Sums::kColumns * kRuns; first += kTogether) {
+      Run<kRun> before[kTogether];
+      GSNET_UNROLL
+      for (int e = 0; e < kTogether; ++e) {
+        const Output out(first + e);
+        const int row = tile.row + out.r, column = tile.column + out.c;
+        if (row >= map.height || column >= map.width || channel(out.q) >= map.m) continue;
+        before[e] =
+            ends.template before<kRun>(start + int64_t{row * map.width + column} * map.channels + channel(out.q));
+      }
+      GSNET_UNROLL
+      for (int e = 0; e < kTogether; ++e) {
+        const Output out(first + e);
+        const int row = tile.row + out.r, column = tile.column + out.c;
+        if (row >= map.height || column >= map.width || channel(out.q) >= map.m) continue;
+        Run<kRun> sum;
+        GSNET_UNROLL
+        for (int i = 0; i < kRun; ++i) sum.of[i] = sums.of[out.r][out.c][out.q * kRun + i];
+        const Run<kRun> next =
+            ends.next(step, start + int64_t{row * map.width + column} * map.channels + channel(out.q),
+                      at.group * map.m + channel(out.q), before[e], sum);
+        if (step + 1 == ends.steps()) continue;
+        float* to = next_map + corner() + row * map.line() + column + channel(out.q) * map.plane();
+        GSNET_UNROLL
+        for (int i = 0; i < kRun; ++i) to[i * map.plane()] = next.of[i];
+      }
+    }
+  }
+
+  /// Row, column and run of a tile's output.
+  struct Output {
+    int r, c, q;
+    GSNET_DEVICE explicit Output(int e)
+        : r(e / (Sums::kColumns * kRuns)), c(e / kRuns % Sums::kColumns), q(e % kRuns) {}
+  };
+};
+
 template <int kChannels, int kRun, class Ends>
 void run_planes(Runtime& runtime, const PlaneMap& map, const Tensor& k, const Ends& ends) {
-  using Sums = TileSums<kChannels>;
   const Tensor arranged = plane_taps(runtime, map, k);
-  const float* taps = arranged.data<float>();
-  for_teams(runtime.stream(), map.teams(), map.threads(), map.shared_floats(),
-            [=] GSNET_DEVICE(const Team& team, int64_t index) {
-              const TeamPlace at(map, index);
-              const int size = map.map(), all = map.together * size, line = map.line(), plane = map.plane();
-              const int runs = map.m / kRun, pixels = map.pixels(), corner = map.high * line + map.wide;
-              team.each(map.maps() * all / 4, [&](int i) { put_run(team.shared + 4 * i, Run<4>{{0, 0, 0, 0}}); });
-              team.each(at.images * pixels * runs, [&](int i) {
-                const int c = i % runs * kRun, p = i / runs % pixels, of = i / (runs * pixels);
-                const Run<kRun> first =
-                    ends.template start<kRun>(map.start(at.first + of, at.group) + int64_t{p} * map.channels + c);
-                float* to = team.shared + of * size + c * plane + corner + p / map.width * line + p % map.width;
-                GSNET_UNROLL
-                for (int e = 0; e < kRun; ++e) to[e * plane] = first.of[e];
-              });
-              const float* own = taps + int64_t{at.group} * map.taps() * map.m * map.outs();
-              const int tiles = at.images * map.tiles();
-              Held<Sums> held(team);
-              for (int step = 0; step < ends.steps(); ++step) {
-                const float* before = team.shared + (map.maps() == 2 ? step % 2 * all : 0);
-                float* after = team.shared + (map.maps() == 2 ? (step + 1) % 2 * all : 0);
-                for (int pass = 0; pass < tiles; pass += team.threads) {
-                  team.by_threads(held, [&](int thread, Sums& sums) {
-                    if (pass + thread >= tiles) return;
-                    const TilePlace tile(map, pass + thread);
-                    sums.make(map, before + tile.of * size + tile.row * line + tile.column, own + tile.channel);
-                  });
-                  team.by_threads(held, [&](int thread, const Sums& sums) {
-                    if (pass + thread >= tiles) return;
-                    const TilePlace tile(map, pass + thread);
-                    const int64_t start = map.start(at.first + tile.of, at.group) + tile.channel;
-                    float* to = after + tile.of * size + tile.channel * plane + corner + tile.row * line + tile.column;
-                    GSNET_UNROLL
-                    for (int r = 0; r < Sums::kRows; ++r) {
-                      GSNET_UNROLL
-                      for (int c = 0; c < Sums::kColumns; ++c) {
-                        const int row = tile.row + r, column = tile.column + c;
-                        GSNET_UNROLL
-                        for (int q = 0; q < kChannels / kRun; ++q) {
-                          if (row >= map.height || column >= map.width || tile.channel + q * kRun >= map.m) continue;
-                          Run<kRun> sum;
-                          GSNET_UNROLL
-                          for (int e = 0; e < kRun; ++e) sum.of[e] = sums.of[r][c][q * kRun + e];
-                          const Run<kRun> next = ends.template next<kRun>(
-                              step, start + int64_t{row * map.width + column} * map.channels + q * kRun,
-                              at.group * map.m + tile.channel + q * kRun, sum);
-                          if (step + 1 == ends.steps()) continue;
-                          GSNET_UNROLL
-                          for (int e = 0; e < kRun; ++e) to[(q * kRun + e) * plane + r * line + c] = next.of[e];
-                        }
-                      }
-                    }
-                  });
-                }
-              }
-            });
+  for_teams<TeamSize<kMostTeamThreads, 2>>(runtime.stream(), map.teams(), map.threads(), map.shared_floats(),
+                                           PlaneWork<kChannels, kRun, Ends>{map, ends, arranged.data<float>()});
 }
 
 }  // namespace gsnet::cuda

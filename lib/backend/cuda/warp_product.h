@@ -23,15 +23,20 @@ constexpr int kChunk = 16 / static_cast<int>(sizeof(Number));
 GSNET_DEVICE inline void put(Bf16& to, float value);
 GSNET_DEVICE inline void put(Tf32& to, float value);
 
-/// n neighbours at once.
+/// Two of the one, one of the other in 4 bytes, the first one lowest.
+GSNET_DEVICE inline uint32_t packed(Bf16, const float* from);
+GSNET_DEVICE inline uint32_t packed(Tf32, const float* from);
+
+/// n neighbours at once, a multiple of 4 bytes.
 template <class Number, int n>
 GSNET_DEVICE void put_run(Number* to, const Run<n>& run) {
-  struct alignas(n * sizeof(Number)) Numbers {
-    Number of[n];
-  } numbers;
+  constexpr int kHeld = 4 / static_cast<int>(sizeof(Number)), kWords = n / kHeld;
+  struct alignas(4 * kWords) Words {
+    uint32_t of[kWords];
+  } words;
   GSNET_UNROLL
-  for (int e = 0; e < n; ++e) put(numbers.of[e], run.of[e]);
-  *reinterpret_cast<Numbers*>(to) = numbers;
+  for (int w = 0; w < kWords; ++w) words.of[w] = packed(Number{}, run.of + w * kHeld);
+  *reinterpret_cast<Words*>(to) = words;
 }
 
 /// Right factors lie in blocks, so that a lane reads 16 bytes: which entry of (depth, 16) number e of a block is.
@@ -60,9 +65,10 @@ class WarpSums {
   /// Adds the product of a (16 kRows, kDepth), in shared memory at multiples of 16 bytes, rows `step` numbers apart,
   /// with the right factor that was read before; reads the next one.
   GSNET_DEVICE void add(const Number* a, int step, const Number* next_right);
-  /// body(r, c, row, column, sums): of square (r, c), columns `column` and the next one.
-  template <class Body>
-  GSNET_DEVICE void each_pair(Body body) const;
+  /// use(row, column, look(row, column), sums) for pairs of sums, those of `column` and the next one; every lane looks
+  /// for all of its pairs of a row before it uses them.
+  template <class Look, class Use>
+  GSNET_DEVICE void each_pair(Look look, Use use) const;
 
  private:
 #ifdef __CUDACC__

@@ -10,15 +10,29 @@ namespace gsnet::cuda {
 GSNET_DEVICE inline void put(Bf16& to, float value) { to.bits = __bfloat16_as_ushort(__float2bfloat16_rn(value)); }
 GSNET_DEVICE inline void put(Tf32& to, float value) { asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(to.bits) : "f"(value)); }
 
+GSNET_DEVICE inline uint32_t packed(Bf16, const float* from) {
+  const __nv_bfloat162 two = __floats2bfloat162_rn(from[0], from[1]);
+  uint32_t word;
+  memcpy(&word, &two, sizeof(word));
+  return word;
+}
+GSNET_DEVICE inline uint32_t packed(Tf32, const float* from) {
+  Tf32 number;
+  put(number, *from);
+  return number.bits;
+}
+
 GSNET_DEVICE inline void multiply_add(Bf16, float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
       "{%0, %1, %2, %3};"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 GSNET_DEVICE inline void multiply_add(Tf32, float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
       "{%0, %1, %2, %3};"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -83,21 +97,19 @@ GSNET_DEVICE void WarpSums<Number, kRows, kColumns>::add(const Number* a, int st
 }
 
 template <class Number, int kRows, int kColumns>
-template <class Body>
-GSNET_DEVICE void WarpSums<Number, kRows, kColumns>::each_pair(Body body) const {
-  const int lane = static_cast<int>(threadIdx.x) % kWarpThreads;
+template <class Look, class Use>
+GSNET_DEVICE void WarpSums<Number, kRows, kColumns>::each_pair(Look look, Use use) const {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpThreads, column = 2 * (lane % 4);
   GSNET_UNROLL
-  for (int r = 0; r < kRows; ++r) {
+  for (int i = 0; i < 2 * kRows; ++i) {
+    const int r = i / 2, low = i % 2, row = r * kSide + lane / 4 + 8 * low;
+    Run<2> found[2 * kColumns];
     GSNET_UNROLL
-    for (int low = 0; low < 2; ++low) {
-      GSNET_UNROLL
-      for (int c = 0; c < kColumns; ++c) {
-        GSNET_UNROLL
-        for (int half = 0; half < 2; ++half) {
-          const float* pair = sums_[r][c][half] + 2 * low;
-          body(r, c, lane / 4 + 8 * low, 8 * half + 2 * (lane % 4), Run<2>{{pair[0], pair[1]}});
-        }
-      }
+    for (int c = 0; c < 2 * kColumns; ++c) found[c] = look(row, 8 * c + column);
+    GSNET_UNROLL
+    for (int c = 0; c < 2 * kColumns; ++c) {
+      const float* pair = sums_[r][c / 2][c % 2] + 2 * low;
+      use(row, 8 * c + column, found[c], Run<2>{{pair[0], pair[1]}});
     }
   }
 }

@@ -14,6 +14,17 @@ inline void put(Bf16& to, float value) {
   to.bits = static_cast<uint16_t>(nan ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 inline void put(Tf32& to, float value) { to.bits = (std::bit_cast<uint32_t>(value) + 0x1000) & 0xffffe000; }
+inline uint32_t packed(Bf16, const float* from) {
+  Bf16 two[2];
+  put(two[0], from[0]);
+  put(two[1], from[1]);
+  return two[0].bits | static_cast<uint32_t>(two[1].bits) << 16;
+}
+inline uint32_t packed(Tf32, const float* from) {
+  Tf32 number;
+  put(number, *from);
+  return number.bits;
+}
 inline float value_of(Bf16 number) { return std::bit_cast<float>(static_cast<uint32_t>(number.bits) << 16); }
 inline float value_of(Tf32 number) { return std::bit_cast<float>(number.bits); }
 
@@ -64,13 +75,14 @@ void WarpSums<Number, kRows, kColumns>::add(const Number* a, int step, const Num
 }
 
 template <class Number, int kRows, int kColumns>
-template <class Body>
-void WarpSums<Number, kRows, kColumns>::each_pair(Body body) const {
+template <class Look, class Use>
+void WarpSums<Number, kRows, kColumns>::each_pair(Look look, Use use) const {
   for (int i = 0; i < kRows * kColumns * 2 * kWarpThreads * 2; ++i) {
     const int low = i % 2, lane = i / 2 % kWarpThreads, half = i / (2 * kWarpThreads) % 2;
     const int square = i / (4 * kWarpThreads), c = square % kColumns, r = square / kColumns;
+    const int row = r * kSide + lane / 4 + 8 * low, column = c * kSide + 8 * half + 2 * (lane % 4);
     const float* pair = sums_[r][c][half][lane] + 2 * low;
-    body(r, c, lane / 4 + 8 * low, 8 * half + 2 * (lane % 4), Run<2>{{pair[0], pair[1]}});
+    use(row, column, look(row, column), Run<2>{{pair[0], pair[1]}});
   }
 }
 
