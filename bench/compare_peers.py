@@ -2,7 +2,7 @@
 """Times gsnet against the same network in PyTorch, in turns on one machine, and prints a table of ratios.
 
     bench/compare_peers.py --gsnet build/release/gsnet --python venv/bin/python [--depth 5] [--conv gs4] [--batch 128]
-                           [--variants eager,compiled,channels_last] [--all] [--peer-only]
+                           [--variants eager,compiled,channels_last] [--all] [--peer-only] [--device cuda]
 
 First the outputs: 1024 pictures through the same weights on both sides, in gsnet as it is timed and as it is certified.
 Then a row for every variant of the peer; ratios are to the best of them, column by column. Then four: the reference code's
@@ -14,6 +14,7 @@ function: more than 100 % is done with fewer multiplications than these.
 Training and evaluation are processes of their own, and memory is the training one's. bench/peers/README.md says how to
 install the peer; the best of several rounds counts for both sides. --all: eight networks, batches of 64 and of 128.
 --peer-only: the peer's variants beside each other, in images/s and as ratios to the first of them.
+--device cuda: both on the first GPU, f32 as f32 (no TF32 on either side but in the rows that say so); memory is the device's.
 """
 import argparse
 import itertools
@@ -45,16 +46,21 @@ class Network:
 
     def gsnet(self, mode, settings, precision):
         o = self.options
-        command = [o.gsnet, "bench", "--only", mode, "--precision", precision, "--json", "--batch", str(self.batch), "--threads",
-                   str(o.threads), "--seconds", str(o.seconds)]
+        command = [o.gsnet, "bench", "--only", mode, "--precision", precision, "--json", "--batch", str(self.batch), "--backend",
+                   o.device, "--seconds", str(o.seconds)]
+        if o.device == "cpu":
+            command += ["--threads", str(o.threads)]
         for setting in CONVS[self.conv][1] + settings + [f"depth={self.depth}", f"width={o.width}"]:
             command += ["--set", setting]
         run = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         self.matmul = max(self.matmul, run["matmul_gflops"])
         return run
 
-    def peer(self, script, *arguments):
-        command = [str(HERE / "peers" / script), "--depth", str(self.depth), "--conv", self.conv, "--width", str(self.options.width),
+    def peer(self, *arguments):
+        start = [str(HERE / "peers" / "run.sh")]  # with the allocator that suits it on a processor
+        if self.options.device != "cpu":
+            start = [self.options.python, str(HERE / "peers" / "time_peer.py"), "--device", self.options.device]
+        command = [*start, "--depth", str(self.depth), "--conv", self.conv, "--width", str(self.options.width),
                    "--classes", "10", *arguments]
         out = subprocess.run(command, check=True, capture_output=True, text=True,
                              env=dict(os.environ, PYTHON=self.options.python)).stdout
@@ -62,13 +68,13 @@ class Network:
 
     def time_peer(self, variant, mode):
         o = self.options
-        return self.peer("run.sh", "--batch", str(self.batch), "--mode", mode, "--variant", variant, "--threads", str(o.threads),
+        return self.peer("--batch", str(self.batch), "--mode", mode, "--variant", variant, "--threads", str(o.threads),
                          "--seconds", str(o.seconds), "--repeats", "2", "--json")
 
     def outputs(self):
         """The largest differences of logits: as timed, as certified; and the largest logit."""
         command = [self.options.python, str(HERE / "peers" / "check_import.py"), self.options.gsnet, "--conv", self.conv, "--depth",
-                   str(self.depth), "--width", str(self.options.width)]
+                   str(self.depth), "--width", str(self.options.width), "--backend", self.options.device]
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     def peers(self):
@@ -78,17 +84,21 @@ class Network:
         """name: (training, evaluation, memory, share of training, of evaluation), the best of all rounds."""
         peers = self.peers()
         ours = {name: (settings, "f32") for name, settings in ROWS.items()}
-        if has_bf16():
+        if self.options.device != "cpu":
+            ours["gsnet, defaults, tf32"] = ([], "tf32")
+        if self.options.device != "cpu" or has_bf16():
             ours[BF16] = ([], "bf16")
+        peer_memory, memory = ("peak_rss_mb", "peak_process_bytes") if self.options.device == "cpu" else ("peak_device_mb",
+                                                                                                      "peak_tensor_bytes")
         runs, work = {name: [] for name in (*peers, *ours)}, {}
         for _ in range(self.options.rounds):
             for name, variant in peers.items():
                 train, evaluate = self.time_peer(variant, "train"), self.time_peer(variant, "eval")
-                runs[name].append((train["images_per_s"], evaluate["images_per_s"], train["peak_rss_mb"]))
+                runs[name].append((train["images_per_s"], evaluate["images_per_s"], train[peer_memory]))
             for name, (settings, precision) in ours.items():
                 train, evaluate = (self.gsnet(mode, settings, precision) for mode in ("train", "eval"))
                 runs[name].append((train["train_images_per_second"], evaluate["eval_images_per_second"],
-                                   train["peak_process_bytes"] * 1e-6))
+                                   train[memory] * 1e-6))
                 work[name] = (2e-3 * train["train_mmacs_per_image"], 2e-3 * evaluate["eval_mmacs_per_image"])  # GFLOP an image
         made = {}
         for name, of in runs.items():
@@ -143,6 +153,7 @@ def main():
     for name, standard in (("depth", 5), ("width", 32), ("batch", 128), ("threads", os.cpu_count()), ("rounds", 3)):
         parser.add_argument(f"--{name}", type=int, default=standard)
     parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--all", action="store_true", help="all networks and batches")
     parser.add_argument("--peer-only", action="store_true", help="the peer's variants beside each other")
     options = parser.parse_args()
@@ -164,8 +175,9 @@ def main():
         network = Network(options, conv, depth, 0)
         found = network.outputs()
         print(f"| {network.name} | {found['largest']:.2f} | {found['timed']:.1e} | {found['certified']:.1e} |", flush=True)
-    for batch in (64, 128) if options.all else (options.batch,):
-        print(f"\n| batch {batch}, {options.threads} threads, width {options.width} | | training, images/s | ratio | share | "
+    for batch in (64, 128) if options.all and options.device == "cpu" else (options.batch,):
+        where = f"{options.threads} threads" if options.device == "cpu" else options.device
+        print(f"\n| batch {batch}, {where}, width {options.width} | | training, images/s | ratio | share | "
               "evaluation, images/s | ratio | share | peak memory, MB | ratio |\n|---|---|---|---|---|---|---|---|---|---|")
         for conv, depth in networks:
             print_network(Network(options, conv, depth, batch))

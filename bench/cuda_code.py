@@ -9,13 +9,19 @@ loads of shared memory (LDS, LDSM), those of device memory (LDG) and those that 
 import argparse
 import re
 import subprocess
+import sys
 
 INSTRUCTION = re.compile(r"/\*([0-9a-f]{4,5})\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9_.]+)\s*([^;]*);")
 KINDS = {"FFMA": r"FFMA", "HMMA": r"HMMA", "LDS": r"LDSM?\b", "LDG": r"LDG\b", "LD": r"LD\b"}
 
 
 def output(*command):
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        sys.exit(f"cuda_code.py: there is no {command[0]} (it comes with the CUDA toolkit; --cuobjdump says where)")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"cuda_code.py: {' '.join(command)}: {error.stderr.strip()}")
 
 
 def functions(program, file):

@@ -68,6 +68,7 @@ Roof measure_roof(cuda::Runtime& device) {
 
 /// Of the time that bytes or multiply-adds alone would take, the longer, in what it took. A forward pass reads x and
 /// writes y and an iterate a term; a backward pass reads dy and the iterates, writes dx, and adjoints that it reads.
+/// What is read or written again (x a term, dx) is not counted.
 struct Share {
   double forward, backward;
   Share(const Roof& roof, const apps::SeriesTiming& t, const Shape& x, int degree, SeriesProducts products) {

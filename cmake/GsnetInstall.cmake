@@ -21,4 +21,5 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/gsnet-config.cmake.in
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/gsnet-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/gsnet-config.cmake ${PROJECT_BINARY_DIR}/gsnet-config-version.cmake
               ${PROJECT_SOURCE_DIR}/cmake/FindOneDNN.cmake ${PROJECT_SOURCE_DIR}/cmake/FindOnnxProto.cmake
+              ${PROJECT_SOURCE_DIR}/cmake/FindCuDNN.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/gsnet)

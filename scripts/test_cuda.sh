@@ -9,8 +9,9 @@ fi
 export PATH="$PATH:/usr/local/cuda/bin"
 scripts/setup.sh tests
 cmake --preset cuda-dev >/dev/null
-cmake --build --preset cuda-dev --target gsnet_command gsnet_tests
+cmake --build --preset cuda-dev
 build/cuda-dev/tests/gsnet_tests "[cuda]"
+tests/package/run.sh "$PWD" "$PWD/build/cuda-dev" "$PWD/build/cuda-dev/package" 1
 # Where it cannot run, one line says so.
 if ! said=$(build/cuda-dev/gsnet bench --backend cuda --seconds 0.01 2>&1); then
   echo "$said"

@@ -147,7 +147,7 @@ def measure(args, batch):
         "steps": steps, "warm_up_s": round(warm_up, 1), "peak_rss_mb": rss,
         "matmul_gflops": round(rate, 1), "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if args.device != "cpu" else "cpu",
-        "peak_device_mb": torch.cuda.max_memory_allocated() // 2**20 if args.device != "cpu" else 0,
+        "peak_device_mb": round(torch.cuda.max_memory_allocated() * 1e-6) if args.device != "cpu" else 0,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(), "allocator": allocator(),
     }
 

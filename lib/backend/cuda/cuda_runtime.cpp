@@ -20,11 +20,14 @@ constexpr size_t kWorkspaceBytes = size_t{32} << 20;
 class CudaRuntime final : public Runtime {
  public:
   CudaRuntime() {
-    int devices = 0;
+    int devices = 0, driver = 0;
     const cudaError_t status = cudaGetDeviceCount(&devices);
+    check(cudaDriverGetVersion(&driver), "the driver's version");  // 0: there is none
+    const char* why = driver == 0             ? "there is no driver"
+                      : status == cudaSuccess ? "there is none"
+                                              : cudaGetErrorString(status);
     GSNET_CHECK(status == cudaSuccess && devices > 0,
-                fmt::format("backend 'cuda': no device can be used here ({})",
-                            status == cudaSuccess ? "there is none" : cudaGetErrorString(status)));
+                fmt::format("backend 'cuda': no device can be used here ({})", why));
     check(cudaSetDevice(0), "device 0");
     check(cudaGetDeviceProperties(&properties_, 0), "device 0");
     cudaStream_t stream = nullptr;
@@ -46,7 +49,7 @@ class CudaRuntime final : public Runtime {
 
   std::string description() const override {
     int runtime = 0;
-    cudaRuntimeGetVersion(&runtime);
+    check(cudaRuntimeGetVersion(&runtime), "the runtime's version");
     return fmt::format("{}, CUDA {}.{}, {}", properties_.name, runtime / 1000, runtime / 10 % 100,
                        conv_library_version());
   }
@@ -134,6 +137,7 @@ class CudaRuntime final : public Runtime {
     check(cublasSgetrsBatched(blas_.get(), transpose ? CUBLAS_OP_T : CUBLAS_OP_N, size, size, matrices, size,
                               pivots.data<int32_t>(), matrices + batch, size, &refused, count),
           "a solve");
+    GSNET_CHECK(refused == 0, fmt::format("[cuda] a solve: argument {} is wrong", -refused));
     synchronise();  // the host's list of pointers goes
   }
 
