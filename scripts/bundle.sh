@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A folder of the CUDA build, with the shared objects it needs, that runs on a bare machine with the CUDA and cuDNN
-# runtimes: ./bench/gpu.sh . there checks and times everything. Without OpenCV and ONNX.
+# runtimes, and glibc 2.36 or newer: ./bench/gpu.sh . there checks and times everything. Without OpenCV and ONNX.
 # usage: scripts/bundle.sh [FOLDER]     default build/bundle; a FOLDER.tar.xz is made beside it
 #                                       PRESET: cuda (default), cuda-dev, cuda-all
 set -euo pipefail
@@ -24,3 +24,7 @@ ldd "$folder"/gsnet* | awk '$2 == "=>" && $3 ~ "^/" {print $3}' | sort -u |
 cp -r bench recipes "$folder"
 tar -C "$(dirname "$folder")" -cJf "$folder.tar.xz" "$(basename "$folder")"
 du -sh "$folder" "$folder.tar.xz"
+if [ "$(stat -c %s "$folder.tar.xz")" -gt $((60 << 20)) ]; then
+  echo "$folder.tar.xz is too large to be carried: more than 60 MiB" >&2
+  exit 1
+fi

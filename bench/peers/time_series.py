@@ -43,6 +43,7 @@ def time_peer(options, variant, channels, side, groups):
     m = channels // groups
     k = torch.randn(groups, m, m, 3, 3, device=options.device)
     k = (0.5 / (3 * m**0.5) * (k - k.transpose(1, 2).flip(3, 4))).flatten(0, 1).requires_grad_()
+    torch.compiler.reset()  # a case does not count among another's versions
     series = torch.compile(exp_series) if variant == "compiled" else exp_series
     forward = best_seconds(lambda: series(x, k, groups, TERMS), options.device, options.seconds)
 

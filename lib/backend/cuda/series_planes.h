@@ -67,7 +67,7 @@ struct TileSums {
   float of[kRows][kColumns][kChannels];
 
   /// J times a map, whose first number that the tile reads is `from`; taps of the group, from its first channel on.
-  /// Runs of a tile's channels are `apart`.
+  /// Runs of four of a tile's channels lie 4 x chunks apart.
   GSNET_DEVICE void make(const PlaneMap& map, const float* from, const float* taps) {
     GSNET_UNROLL
     for (int r = 0; r < kRows; ++r) {
