@@ -1,5 +1,5 @@
-// The whole series of one group of an image, or of a few, in the memory that the threads of a block share: iterates go to
-// device memory only where a weight gradient needs them. A term reads x there, or reads and writes dx.
+// The whole series of one group of an image, or of a few, in the memory that the threads of a block share: iterates go
+// to device memory only where a weight gradient needs them. A term reads x there, or reads and writes dx.
 #pragma once
 
 #include "backend/cuda/runtime.h"
