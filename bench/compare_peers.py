@@ -123,12 +123,16 @@ def print_network(network):
               f"| {evaluate:.1f} | {evaluate / base[1]:.2f} | {100 * eval_share:.0f} % | {memory:.0f} | {memory / base[2]:.2f} |", flush=True)
 
 
+def reason(error):
+    return (error.stderr.strip().splitlines() or [str(error)])[-1]
+
+
 def rate_of(network, variant, mode):
     """Images a second; 0 where the peer does not survive it."""
     try:
         return network.time_peer(variant, mode)["images_per_s"]
     except subprocess.CalledProcessError as error:
-        print(f"{network.name}, {variant}, {mode}: {error.stderr.strip().splitlines()[-1:] or error}", file=sys.stderr, flush=True)
+        print(f"{network.name}, {variant}, {mode}: {reason(error)}", file=sys.stderr, flush=True)
         return 0
 
 
@@ -161,11 +165,13 @@ def main():
     networks = [(options.conv, options.depth)]
     if options.all:
         networks = list(itertools.product(("gs4", "gs41", "gs44", "soc"), (5, 15)))
+    batches = (64, 128) if options.all and options.device == "cpu" else (options.batch,)
+    where = f"{options.threads} threads" if options.device == "cpu" else options.device
     if options.peer_only:
         variants = options.variants.split(",")
-        for batch in (64, 128) if options.all else (options.batch,):
+        for batch in batches:
             heads = [f"{mode}, {variant}" for mode in ("training", "evaluation") for variant in variants]
-            print(f"\n| batch {batch}, {options.threads} threads, width {options.width} | {' | '.join(heads)} |\n"
+            print(f"\n| batch {batch}, {where}, width {options.width} | {' | '.join(heads)} |\n"
                   f"|{'---|' * (1 + len(heads))}")
             for conv, depth in networks:
                 print_peers(Network(options, conv, depth, batch))
@@ -173,10 +179,13 @@ def main():
     print("| logits of 1024 pictures | largest | apart as timed | as certified |\n|---|---|---|---|")
     for conv, depth in networks:
         network = Network(options, conv, depth, 0)
-        found = network.outputs()
+        try:
+            found = network.outputs()
+        except subprocess.CalledProcessError as error:  # a Python without safetensors, say
+            print(f"| {network.name} | not compared: {reason(error)} | | |", flush=True)
+            continue
         print(f"| {network.name} | {found['largest']:.2f} | {found['timed']:.1e} | {found['certified']:.1e} |", flush=True)
-    for batch in (64, 128) if options.all and options.device == "cpu" else (options.batch,):
-        where = f"{options.threads} threads" if options.device == "cpu" else options.device
+    for batch in batches:
         print(f"\n| batch {batch}, {where}, width {options.width} | | training, images/s | ratio | share | "
               "evaluation, images/s | ratio | share | peak memory, MB | ratio |\n|---|---|---|---|---|---|---|---|---|---|")
         for conv, depth in networks:

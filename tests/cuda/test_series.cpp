@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "backend/cuda/loops.h"
 #include "cuda/machine.h"
 #include "support/op_cases.h"
 
@@ -97,6 +98,20 @@ TEST_CASE("cuda: every form of the series", "[cuda][parity]") {
         check_agree(fast.dk, slow.dk);
         check_agree(fast.lone_dx, slow.dx);
         check_agree(fast.lone_dk, slow.dk);
+      }
+    }
+  }
+}
+
+TEST_CASE("cuda: quotients by a number known beforehand", "[cuda]") {
+  for (const int by : {1, 2, 3, 7, 36, 68, 272, 641, 1000003, 0x40000000, 0x7fffffff}) {
+    const cuda::Divisor divisor(by);
+    for (const int64_t near : {int64_t{0}, int64_t{by}, int64_t{7} * by, int64_t{0x7fffffff} / by * by}) {
+      for (int64_t n = std::max<int64_t>(near - 2, 0); n <= std::min<int64_t>(near + 2, 0x7fffffff); ++n) {
+        CAPTURE(by, n);
+        CHECK(divisor.quotient(static_cast<int>(n)) == n / by);
+        CHECK(divisor.remainder(static_cast<int>(n)) == n % by);
+        if (n == 0x7fffffff) break;
       }
     }
   }

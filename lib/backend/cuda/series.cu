@@ -139,9 +139,11 @@ void CudaBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec&
       scale(-c(i + 1) / c(i), product, g);
     }
   }
-  if (keep && form == SeriesForm::dense) return dense_gradient(*runtime_, x.shape(), spec, iterates, all, *dk);
-  if (keep && form == SeriesForm::fused) {
-    const Precision precision = fused_precision(k.shape(), spec);
+  if (!keep) return;
+  if (form == SeriesForm::dense) return dense_gradient(*runtime_, x.shape(), spec, iterates, all, *dk);
+  Precision precision = precision_of(spec.products);
+  if (form == SeriesForm::fused) {
+    precision = fused_precision(k.shape(), spec);
     if (precision == Precision::f32 && plain_gradient_fits(*runtime_, iterates.shape(), k.shape())) {
       return plain_gradient(*runtime_, iterates, all, *dk);
     }
@@ -149,7 +151,7 @@ void CudaBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec&
       return bf16_gradient(*runtime_, iterates, all, *dk);
     }
   }
-  if (keep) convolve_wgrad(iterates, all, conv, precision_of(spec.products), *dk);
+  convolve_wgrad(iterates, all, conv, precision, *dk);
 }
 
 }  // namespace gsnet::cuda

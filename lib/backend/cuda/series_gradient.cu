@@ -1,5 +1,8 @@
 // In single precision: a thread sums 4 x 8 channels of neighbouring taps.
 #include "backend/cuda/series_gradient.h"
+
+#include <type_traits>
+
 #include "backend/cuda/series_gradient_parts.h"
 
 namespace gsnet::cuda {
@@ -82,19 +85,6 @@ struct GradientSums {
   }
 };
 
-/// Where a thread's tile lies in its team's block.
-struct GradientTile {
-  int o, i, u, v;
-
-  GSNET_DEVICE GradientTile(const GradientPlan& plan, int tile) {
-    const int across = plan.outs / kOuts, down = plan.ins / kIns, together = plan.line_taps() / plan.taps_together();
-    o = tile % across * kOuts;
-    i = tile / across % down * kIns;
-    v = tile / (across * down) % together;
-    u = tile / (across * down * together);
-  }
-};
-
 /// What a team does. kRun: so many channels are copied at once.
 template <int kTaps, int kRun>
 struct GradientWork {
@@ -127,7 +117,7 @@ struct GradientWork {
     total(team, held);
     const int tiles = plan.tiles();
     team.each(kEach * tiles, [&](int i) {
-      const GradientTile tile(plan, i % tiles);
+      const GradientPiece tile(plan, kOuts, kIns, i % tiles);
       const int e = i / tiles, o = at.out + tile.o + e / kIns % kOuts, in = at.in + tile.i + e % kIns;
       if (o >= plan.m || in >= plan.m) return;
       const int tap = tile.u * plan.line_taps() + tile.v + e / (kOuts * kIns);
@@ -150,7 +140,7 @@ struct GradientWork {
   GSNET_DEVICE void add(const Team& team, int thread, int count, Sums& sums) const {
     const int tiles = plan.tiles(), split = thread / tiles;
     if (split >= plan.splits) return;
-    const GradientTile tile(plan, thread % tiles);
+    const GradientPiece tile(plan, kOuts, kIns, thread % tiles);
     for (int row = split; row < count * plan.band; row += plan.splits) {
       const float* slot = team.shared + row / plan.band * plan.slot();
       const int r = row % plan.band;  // past the picture's end: zeros
@@ -192,21 +182,13 @@ bool plain_gradient_fits(const Runtime& runtime, const Shape& u, const Shape& k)
 
 void plain_gradient(Runtime& runtime, const Tensor& u, const Tensor& g, Tensor& dk) {
   const GradientPlan plan(u.shape(), dk.shape(), runtime.most_shared());
-  const Tensor parts = Tensor::empty({plan.parts, dk.numel()}, DType::f32, Layout::row_major, runtime.memory());
-  const float *of_u = u.data<float>(), *of_g = g.data<float>();
-  float* made = parts.data<float>();
-  if (plan.m % 4 != 0) {
-    if (plan.wide == 1) {
-      run_gradient<3, 1>(runtime, plan, of_u, of_g, made);
-    } else {
-      run_gradient<1, 1>(runtime, plan, of_u, of_g, made);
-    }
-  } else if (plan.wide == 1) {
-    run_gradient<3, 4>(runtime, plan, of_u, of_g, made);
-  } else {
-    run_gradient<1, 4>(runtime, plan, of_u, of_g, made);
-  }
-  add_up(runtime, parts, dk);
+  add_parts(runtime, plan, dk, [&](float* parts) {
+    const auto run = [&]<int kTaps>(std::integral_constant<int, kTaps>) {
+      if (plan.m % 4 == 0) return run_gradient<kTaps, 4>(runtime, plan, u.data<float>(), g.data<float>(), parts);
+      run_gradient<kTaps, 1>(runtime, plan, u.data<float>(), g.data<float>(), parts);
+    };
+    plan.taps_together() == 3 ? run(std::integral_constant<int, 3>()) : run(std::integral_constant<int, 1>());
+  });
 }
 
 }  // namespace gsnet::cuda

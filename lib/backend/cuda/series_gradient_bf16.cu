@@ -1,5 +1,8 @@
 // On tensor cores: a warp sums 16 or 32 channels of g by 16 of u, of neighbouring taps.
 #include "backend/cuda/series_gradient.h"
+
+#include <type_traits>
+
 #include "backend/cuda/series_gradient_parts.h"
 #include "backend/cuda/warp_product.h"
 
@@ -46,20 +49,6 @@ struct OuterPlan : GradientShape {
   int threads() const { return splits * pieces() * kWarpThreads; }
 };
 
-/// Where a warp's piece lies in its team's block.
-struct OuterPiece {
-  int o, i, u, v;
-
-  GSNET_DEVICE OuterPiece(const OuterPlan& plan, int piece) {
-    const int across = plan.outs / kSide / plan.squares, down = plan.ins / kSide;
-    const int together = plan.line_taps() / plan.taps_together();
-    o = piece % across * kSide * plan.squares;
-    i = piece / across % down * kSide;
-    v = piece / (across * down) % together;
-    u = piece / (across * down * together);
-  }
-};
-
 /// What a team does.
 template <int kSquares, int kTaps>
 struct OuterWork {
@@ -94,7 +83,7 @@ struct OuterWork {
     }
     total(team, held);
     team.each(kEach * plan.pieces(), [&](int i) {
-      const OuterPiece piece(plan, i / kEach);
+      const GradientPiece piece(plan, kSquares * kSide, kSide, i / kEach);
       const int e = i % kEach, in = e % kSide, o = e / kSide % (kSquares * kSide);
       const int tap = piece.u * plan.line_taps() + piece.v + e / (kSquares * kSide * kSide);
       parts[in_part(plan, at, at.out + piece.o + o, at.in + piece.i + in, tap)] = team.shared[i];
@@ -122,7 +111,7 @@ struct OuterWork {
 
   GSNET_DEVICE void add(const Bf16* places, int warp, int count, Sums& sums) const {
     const int pieces = plan.pieces(), steps = plan.steps(), split = warp / pieces, apart = plan.splits * kSide;
-    const OuterPiece piece(plan, warp % pieces);
+    const GradientPiece piece(plan, kSquares * kSide, kSide, warp % pieces);
     for (int slot = 0; slot < count; ++slot) {
       const Bf16* a = places + slot * plan.slot() + split * kSide * plan.g_step() + piece.o;
       const Bf16* b = places + slot * plan.slot() + u_offset() + piece.i +
@@ -170,21 +159,13 @@ bool bf16_gradient_fits(const Runtime& runtime, const Shape& u, const Shape& k) 
 
 void bf16_gradient(Runtime& runtime, const Tensor& u, const Tensor& g, Tensor& dk) {
   const OuterPlan plan(u.shape(), dk.shape(), runtime.most_shared());
-  const Tensor parts = Tensor::empty({plan.parts, dk.numel()}, DType::f32, Layout::row_major, runtime.memory());
-  const float *of_u = u.data<float>(), *of_g = g.data<float>();
-  float* made = parts.data<float>();
-  if (plan.squares == 2) {
-    if (plan.wide == 1) {
-      run_outer<2, 3>(runtime, plan, of_u, of_g, made);
-    } else {
-      run_outer<2, 1>(runtime, plan, of_u, of_g, made);
-    }
-  } else if (plan.wide == 1) {
-    run_outer<1, 3>(runtime, plan, of_u, of_g, made);
-  } else {
-    run_outer<1, 1>(runtime, plan, of_u, of_g, made);
-  }
-  add_up(runtime, parts, dk);
+  add_parts(runtime, plan, dk, [&](float* parts) {
+    const auto run = [&]<int kTaps>(std::integral_constant<int, kTaps>) {
+      if (plan.squares == 2) return run_outer<2, kTaps>(runtime, plan, u.data<float>(), g.data<float>(), parts);
+      run_outer<1, kTaps>(runtime, plan, u.data<float>(), g.data<float>(), parts);
+    };
+    plan.taps_together() == 3 ? run(std::integral_constant<int, 3>()) : run(std::integral_constant<int, 1>());
+  });
 }
 
 }  // namespace gsnet::cuda

@@ -3,39 +3,21 @@
 
 #include <algorithm>
 
-#include "backend/cuda/loops.h"
-#include "backend/cuda/runtime.h"
+#include "backend/cuda/series_parts.h"
 
 namespace gsnet::cuda {
 
 /// A team has `outs` of g's channels by `ins` of u's, of one group, and some of the stripes: `band` rows of an image.
-struct GradientShape {
-  int images, channels, m, height, width, high, wide;  ///< m channels a group; taps up and to the left
+struct GradientShape : GroupShape {
   int outs = 0, ins = 0;
-  int band = 0, together = 1;  ///< rows of a stripe, stripes in shared memory at once
-  int splits = 1;              ///< of what is there, threads of their own each
-  int parts = 1;               ///< of all stripes, teams of their own each
+  int band, together = 1;  ///< rows of a stripe, stripes in shared memory at once
+  int splits = 1;          ///< of what is there, threads of their own each
+  int parts = 1;           ///< of all stripes, teams of their own each
 
-  GradientShape(const Shape& u, const Shape& k)
-      : images(static_cast<int>(u[0])),
-        channels(static_cast<int>(u[1])),
-        m(static_cast<int>(k[1])),
-        height(static_cast<int>(u[2])),
-        width(static_cast<int>(u[3])),
-        high(static_cast<int>(k[2] / 2)),
-        wide(static_cast<int>(k[3] / 2)),
-        band(height) {}
-  static bool fits(const Shape& u, const Shape& k) {
-    constexpr int64_t kMost = 0x7fffffff;
-    return u[0] <= kMost && u[1] * u[2] * u[3] <= kMost && k[1] * k[1] * k[2] * k[3] <= kMost && u[3] <= kMost / 64;
-  }
+  GradientShape(const Shape& u, const Shape& k) : GroupShape(u, k), band(height) {}
 
-  GSNET_ANYWHERE int groups() const { return channels / m; }
-  GSNET_ANYWHERE int pixels() const { return height * width; }
   GSNET_ANYWHERE int blocks_out() const { return (m + outs - 1) / outs; }
   GSNET_ANYWHERE int blocks() const { return blocks_out() * ((m + ins - 1) / ins); }
-  GSNET_ANYWHERE int line_taps() const { return 2 * wide + 1; }
-  GSNET_ANYWHERE int taps() const { return (2 * high + 1) * line_taps(); }
   /// Neighbouring taps of a row that are summed together.
   GSNET_ANYWHERE int taps_together() const { return wide == 1 ? 3 : 1; }
   GSNET_ANYWHERE int bands() const { return (height + band - 1) / band; }
@@ -115,6 +97,19 @@ class StripeRows {
   Divisor runs_, line_, rows_;
 };
 
+/// A piece of a team's block, of so many channels of g and of u, and neighbouring taps: the first of each.
+struct GradientPiece {
+  int o, i, u, v;
+
+  GSNET_DEVICE GradientPiece(const GradientShape& s, int outs, int ins, int piece) {
+    const int across = s.outs / outs, down = s.ins / ins, together = s.line_taps() / s.taps_together();
+    o = piece % across * outs;
+    i = piece / across % down * ins;
+    v = piece / (across * down) % together;
+    u = piece / (across * down * together);
+  }
+};
+
 /// (parts; C, C/g, taps): a number of a part.
 GSNET_DEVICE inline int64_t in_part(const GradientShape& s, const GradientPlace& at, int o, int i, int tap) {
   return (((at.part * s.groups() + at.group) * s.m + o) * s.m + i) * s.taps() + tap;
@@ -130,6 +125,14 @@ inline void add_up(Runtime& runtime, const Tensor& parts, Tensor& dk) {
     for (int64_t part = 0; part < count; ++part) total += static_cast<double>(from[part * size + i]);
     to[i] = static_cast<float>(total);
   });
+}
+
+/// The same, of the parts that sum(parts) makes.
+template <class Sum>
+void add_parts(Runtime& runtime, const GradientShape& s, Tensor& dk, Sum sum) {
+  const Tensor parts = Tensor::empty({s.parts, dk.numel()}, DType::f32, Layout::row_major, runtime.memory());
+  sum(parts.data<float>());
+  add_up(runtime, parts, dk);
 }
 
 }  // namespace gsnet::cuda

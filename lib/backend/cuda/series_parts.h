@@ -106,12 +106,11 @@ struct BackwardEnds {
   }
 };
 
-/// What teams reckon with: a group's channels of `together` images at once. All of it fits 32 bits (fits).
-struct TeamShape {
+/// A convolution by groups in the numbers that kernels reckon with, all of which fit 32 bits (fits).
+struct GroupShape {
   int images, channels, m, height, width, high, wide;  ///< m channels a group; taps up and to the left
-  int together = 1;
 
-  TeamShape(const Shape& x, const Shape& k)
+  GroupShape(const Shape& x, const Shape& k)
       : images(static_cast<int>(x[0])),
         channels(static_cast<int>(x[1])),
         m(static_cast<int>(k[1])),
@@ -121,13 +120,21 @@ struct TeamShape {
         wide(static_cast<int>(k[3] / 2)) {}
   static bool fits(const Shape& x, const Shape& k) {
     constexpr int64_t kMost = 0x7fffffff;
-    return x[0] <= kMost && x[1] * x[2] * x[3] <= kMost && k[1] * k[1] * k[2] * k[3] <= kMost / 2;
+    return x[0] <= kMost && x[1] * x[2] * x[3] <= kMost && x[3] <= kMost / 64 && k[1] * k[1] * k[2] * k[3] <= kMost / 2;
   }
 
   GSNET_ANYWHERE int groups() const { return channels / m; }
   GSNET_ANYWHERE int pixels() const { return height * width; }
   GSNET_ANYWHERE int line_taps() const { return 2 * wide + 1; }
   GSNET_ANYWHERE int taps() const { return (2 * high + 1) * line_taps(); }
+};
+
+/// What teams of the fused series have: a group's channels of `together` images at once.
+struct TeamShape : GroupShape {
+  int together = 1;
+
+  using GroupShape::GroupShape;
+
   int64_t teams() const { return int64_t{(images - 1) / together + 1} * groups(); }
   /// Of the group's first channel of an image's first pixel, in device memory.
   GSNET_DEVICE int64_t start(int image, int group) const { return int64_t{image} * pixels() * channels + group * m; }
@@ -141,6 +148,22 @@ struct TeamPlace {
       : group(static_cast<int>(team % s.groups())),
         first(static_cast<int>(team / s.groups()) * s.together),
         images(s.images - first < s.together ? s.images - first : s.together) {}
+};
+
+/// Run i of a team's numbers, `run` channels each: image of the team, row, column and first channel, and in device
+/// memory.
+struct RunPlace {
+  int of, row, column, channel;
+  int64_t at;
+
+  GSNET_DEVICE RunPlace(const TeamShape& s, const TeamPlace& team, int run, int i) {
+    const int runs = s.m / run, p = i / runs % s.pixels();
+    of = i / (runs * s.pixels());
+    row = p / s.width;
+    column = p % s.width;
+    channel = i % runs * run;
+    at = s.start(team.first + of, team.group) + int64_t{p} * s.channels + channel;
+  }
 };
 
 }  // namespace gsnet::cuda

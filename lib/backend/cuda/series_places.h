@@ -122,17 +122,13 @@ struct PlaceWork {
   }
 
   GSNET_DEVICE void enter(const Team& team, const TeamPlace& at, Number* numbers) const {
-    const int quads = map.m / 4, pixels = map.pixels();
-    const auto place = [&](int i) {
-      const int p = i / quads % pixels, of = i / (quads * pixels);
-      return map.start(at.first + of, at.group) + int64_t{p} * map.channels + i % quads * 4;
-    };
+    const auto place = [&](int i) { return RunPlace(map, at, 4, i); };
     team.move(
-        at.images * pixels * quads, [&](int i) { return ends.template given<4>(place(i)); },
+        at.images * map.pixels() * (map.m / 4), [&](int i) { return ends.template given<4>(place(i).at); },
         [&](int i, const Run<4>& given) {
-          const int p = i / quads % pixels, of = i / (quads * pixels);
-          const int inner = map.corner() + p / map.width * map.line() + p % map.width;
-          put_run(numbers + of * map.map() + inner * map.step() + i % quads * 4, ends.start(place(i), given));
+          const RunPlace p = place(i);
+          const int inner = map.corner() + p.row * map.line() + p.column;
+          put_run(numbers + p.of * map.map() + inner * map.step() + p.channel, ends.start(p.at, given));
         });
   }
 

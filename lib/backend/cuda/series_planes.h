@@ -189,18 +189,14 @@ struct PlaneWork {
   GSNET_DEVICE int corner() const { return map.high * map.line() + map.wide; }
 
   GSNET_DEVICE void enter(const Team& team, const TeamPlace& at) const {
-    const int runs = map.m / kRun, pixels = map.pixels();
-    const auto place = [&](int i) {
-      const int p = i / runs % pixels, of = i / (runs * pixels);
-      return map.start(at.first + of, at.group) + int64_t{p} * map.channels + i % runs * kRun;
-    };
+    const auto place = [&](int i) { return RunPlace(map, at, kRun, i); };
     team.move(
-        at.images * pixels * runs, [&](int i) { return ends.template given<kRun>(place(i)); },
+        at.images * map.pixels() * (map.m / kRun), [&](int i) { return ends.template given<kRun>(place(i).at); },
         [&](int i, const Run<kRun>& given) {
-          const int c = i % runs * kRun, p = i / runs % pixels, of = i / (runs * pixels);
-          const Run<kRun> first = ends.start(place(i), given);
-          float* to = team.shared + of * map.map() + c * map.plane();
-          to += corner() + p / map.width * map.line() + p % map.width;
+          const RunPlace p = place(i);
+          const Run<kRun> first = ends.start(p.at, given);
+          float* to = team.shared + p.of * map.map() + p.channel * map.plane();
+          to += corner() + p.row * map.line() + p.column;
           GSNET_UNROLL
           for (int e = 0; e < kRun; ++e) to[e * map.plane()] = first.of[e];
         });

@@ -88,7 +88,7 @@ void WarpSums<Number, kRows, kColumns>::each_pair(Look look, Use use) const {
 
 template <int kRows, int kShifts>
 void WarpOuterSums<kRows, kShifts>::clear() {
-  for (int e = 0; e < kRows * kShifts * 8 * kWarpThreads; ++e) (&sums_[0][0][0][0][0])[e] = 0;
+  *this = {};
 }
 
 /// What a lane gets of a matrix by ldmatrix with .trans: of column lane / 4, rows 2 (lane % 4) and the next one.
