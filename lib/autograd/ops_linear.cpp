@@ -102,38 +102,18 @@ Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t
   const Kept input = saved->with_input ? Kept(Var()) : spec.save == SeriesSave::input ? Kept(x) : Kept(Var{x.value});
   return x.tape->record(
       "conv_exp", y, {&x, &k, bias != nullptr ? bias : &none},
-      [&backend, input, kept = Kept(k), spec, saved, block, before, after, shape = s, inner](GradSink& sink,
-                                                                                             const Tensor& dy) {
+      [&backend, input, kept = Kept(k), spec, saved, block, before, after](GradSink& sink, const Tensor& dy) {
         if (sink.needs(2)) {
           Tensor db = backend.empty({after.outputs()});
           backend.sum_to_channels(dy, db);
           sink.give(2, db);
         }
-        Tensor dz = dy;
-        if (!after.is_identity()) {
-          dz = backend.empty(inner, Layout::channels_last);
-          backend.map_channels(after.adjoint(), dy, dz);
-        }
-        Tensor du = sink.needs(0) ? backend.empty(inner, Layout::channels_last) : Tensor(), dk;
-        {
-          // Without dk the input is not read, but for its shape.
-          const bool read = sink.needs(1) && !saved->with_input;
-          const Tensor u = read ? series_input(backend, input(), {block, &before, &after, nullptr}) : dz;
-          backend.conv_exp_backward(u, kept(), spec, *saved, dz, du ? &du : nullptr, sink.needs(1) ? &dk : nullptr);
-        }
+        Tensor dx, dk;
+        backend.conv_exp_between_backward(sink.needs(1) ? input() : Tensor(), kept(), spec,
+                                          {block, &before, &after, nullptr}, *saved, dy, sink.needs(0) ? &dx : nullptr,
+                                          sink.needs(1) ? &dk : nullptr);
         if (dk) sink.give(1, dk);
-        if (!du) return;
-        if (!before.is_identity()) {
-          Tensor deep = backend.empty({inner[0], before.inputs(), inner[2], inner[3]}, Layout::channels_last);
-          backend.map_channels(before.adjoint(), du, deep);
-          du = deep;
-        }
-        if (block > 1) {
-          Tensor dx = backend.empty(shape, Layout::channels_last);
-          backend.depth_to_space(block, du, dx);
-          du = dx;
-        }
-        sink.give(0, du);
+        if (dx) sink.give(0, dx);
       });
 }
 

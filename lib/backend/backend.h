@@ -74,6 +74,10 @@ class Backend : public ConvKernels,
   /// conv_exp.
   virtual void conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends,
                                 Tensor& y, SeriesSaved* saved);
+  /// Its adjoint in x and the gradient in k, as conv_exp_backward gives them; dx is made here too. x is read for dk
+  /// alone, and not if it is saved, and let go as soon as it can. The bias has no part in it.
+  virtual void conv_exp_between_backward(Tensor x, Tensor k, const SeriesSpec& spec, const SeriesEnds& ends,
+                                         const SeriesSaved& saved, const Tensor& dy, Tensor* dx, Tensor* dk);
 
   /// Waits until all work is done.
   virtual void synchronise() = 0;
@@ -103,6 +107,8 @@ void composed_series(Backend& backend, const Tensor& x, const Tensor& k, const S
 void composed_series_backward(Backend& backend, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
                               const SeriesSaved& saved, const Tensor& dy, Tensor* dx, Tensor* dk);
 
+/// The shape of x whose y has this one.
+Shape outer_shape(const SeriesEnds& ends, const Shape& y);
 /// before(space_to_depth(x, block)).
 Tensor series_input(Backend& backend, const Tensor& x, const SeriesEnds& ends);
 

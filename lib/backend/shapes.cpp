@@ -26,6 +26,39 @@ void Backend::conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpe
   if (ends.bias != nullptr) add_bias(y, *ends.bias, y);
 }
 
+Shape outer_shape(const SeriesEnds& ends, const Shape& y) {
+  const int64_t b = ends.block;
+  return {y[0], ends.before->inputs() / (b * b), y[2] * b, y[3] * b};
+}
+
+void Backend::conv_exp_between_backward(Tensor x, Tensor k, const SeriesSpec& spec, const SeriesEnds& ends,
+                                        const SeriesSaved& saved, const Tensor& dy, Tensor* dx, Tensor* dk) {
+  const Shape &s = dy.shape(), inner = {s[0], ends.before->outputs(), s[2], s[3]};
+  const auto made = [&](const Shape& shape) { return empty(shape, Layout::channels_last); };
+  Tensor dz = dy;
+  if (!ends.after->is_identity()) {
+    dz = made(inner);
+    map_channels(ends.after->adjoint(), dy, dz);
+  }
+  Tensor du = dx != nullptr ? made(inner) : Tensor();
+  {
+    const bool read = dk != nullptr && !saved.with_input;
+    const Tensor u = read ? series_input(*this, x, ends) : dz;  // for its shape
+    x = Tensor();
+    conv_exp_backward(u, std::move(k), spec, saved, dz, dx != nullptr ? &du : nullptr, dk);
+  }
+  if (dx == nullptr) return;
+  if (!ends.before->is_identity()) {
+    const Tensor whole = du;
+    du = made({s[0], ends.before->inputs(), s[2], s[3]});
+    map_channels(ends.before->adjoint(), whole, du);
+  }
+  *dx = du;
+  if (ends.block == 1) return;
+  *dx = made(outer_shape(ends, s));
+  depth_to_space(ends.block, du, *dx);
+}
+
 Tensor series_input(Backend& backend, const Tensor& x, const SeriesEnds& ends) {
   const Shape& s = x.shape();
   const int64_t b = ends.block, high = s[2] / b, wide = s[3] / b;

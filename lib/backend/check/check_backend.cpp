@@ -116,6 +116,20 @@ void CheckBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec
   });
 }
 
+void CheckBackend::conv_exp_between_backward(Tensor x, Tensor k, const SeriesSpec& spec, const SeriesEnds& ends,
+                                             const SeriesSaved& saved, const Tensor& dy, Tensor* dx, Tensor* dk) {
+  SeriesSpec alone = spec;
+  alone.save = SeriesSave::input;
+  alone.cache = nullptr;
+  if (dk != nullptr) *dk = empty_like(k);  // to be copied, as dx
+  if (dx != nullptr) *dx = empty(outer_shape(ends, dy.shape()), Layout::channels_last);
+  both("conv_exp_between_backward", [&](Backend& b, Arguments& a) {
+    const bool first = &b == first_.get();
+    b.conv_exp_between_backward(dk != nullptr ? a.in(x) : Tensor(), a.in(k), first ? spec : alone, ends,
+                                first ? saved : SeriesSaved{}, a.in(dy), a.out(dx), a.out(dk));
+  });
+}
+
 double CheckBackend::sum_of_squares(const Tensor& x) {
   const double a = first_->sum_of_squares(x), b = second_->sum_of_squares(second_->upload(first_->download(x)));
   GSNET_CHECK(a == b || (std::isnan(a) && std::isnan(b)) || std::fabs(a - b) <= 1e-4 * std::fabs(b),

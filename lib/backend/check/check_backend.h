@@ -36,6 +36,8 @@ class CheckBackend final : public Backend {
   void conv_exp(const Tensor& x, const Tensor& k, const SeriesSpec& spec, Tensor& y, SeriesSaved* saved) override;
   void conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends, Tensor& y,
                         SeriesSaved* saved) override;
+  void conv_exp_between_backward(Tensor x, Tensor k, const SeriesSpec& spec, const SeriesEnds& ends,
+                                 const SeriesSaved& saved, const Tensor& dy, Tensor* dx, Tensor* dk) override;
   void conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved, const Tensor& dy,
                          Tensor* dx, Tensor* dk) override;
   void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) override;

@@ -87,6 +87,24 @@ void CpuBackend::conv_exp_between(const Tensor& x, const Tensor& k, const Series
   Backend::conv_exp_between(x, k, spec, ends, y, saved);
 }
 
+void CpuBackend::conv_exp_between_backward(Tensor x, Tensor k, const SeriesSpec& spec, const SeriesEnds& ends,
+                                           const SeriesSaved& saved, const Tensor& dy, Tensor* dx, Tensor* dk) {
+  const auto make = [&] {
+    if (dx != nullptr) *dx = empty(outer_shape(ends, dy.shape()), Layout::channels_last);
+  };
+  if (dk != nullptr) {
+    make();
+    *dk = series_between_backward(*series_, std::move(x), std::move(k), spec, ends, saved, dy, dx);
+    return;
+  }
+  if (dx == nullptr) return;
+  if (dy.numel() > 0 && !library_series(dy)) {
+    make();
+    if (series_between_adjoint(*series_, dy, k, spec, ends, *dx)) return;
+  }
+  Backend::conv_exp_between_backward(std::move(x), std::move(k), spec, ends, saved, dy, dx, dk);
+}
+
 void CpuBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved,
                                    const Tensor& dy, Tensor* dx, Tensor* dk) {
   if (dk != nullptr) {

@@ -32,6 +32,8 @@ class CpuBackend final : public host::HostBackend<float> {
 
   void conv_exp_between(const Tensor& x, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends, Tensor& y,
                         SeriesSaved* saved) override;
+  void conv_exp_between_backward(Tensor x, Tensor k, const SeriesSpec& spec, const SeriesEnds& ends,
+                                 const SeriesSaved& saved, const Tensor& dy, Tensor* dx, Tensor* dk) override;
 
   void gram_norm(const Tensor& k, int64_t groups, Tensor& s, GramSaved* saved) override;
   void gram_norm_backward(const Tensor& k, const Tensor& s, const GramSaved& saved, const Tensor& ds,

@@ -25,8 +25,14 @@ void series_forward(const SeriesMachine& machine, const Tensor& x, const Tensor&
 /// threads, and nothing is done.
 bool series_between(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
                     const SeriesEnds& ends, const Tensor& y, SeriesSaved* saved);
+/// Its adjoint in x, likewise.
+bool series_between_adjoint(const SeriesMachine& machine, const Tensor& dy, const Tensor& k, const SeriesSpec& spec,
+                            const SeriesEnds& ends, const Tensor& dx);
 /// dk; dx may be null.
 Tensor series_backward(const SeriesMachine& machine, const Tensor& x, Tensor k, const SeriesSpec& spec,
                        const SeriesSaved& saved, const Tensor& dy, const Tensor* dx);
+/// Of Backend::conv_exp_between; x is let go once it is read.
+Tensor series_between_backward(const SeriesMachine& machine, Tensor x, Tensor k, const SeriesSpec& spec,
+                               const SeriesEnds& ends, const SeriesSaved& saved, const Tensor& dy, const Tensor* dx);
 
 }  // namespace gsnet::cpu

@@ -3,6 +3,7 @@
 
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/series.h"
+#include "backend/cpu/series_ends.h"
 #include "backend/cpu/series_step.h"
 
 namespace gsnet::cpu {
@@ -114,70 +115,54 @@ void series_forward(const SeriesMachine& machine, const Tensor& x, const Tensor&
 
 namespace {
 
-/// Places of the series' channels by what goes to them or comes from them.
-struct Places {
-  std::vector<ChannelPlace> in, out, empty;
-
-  Places(const SeriesEnds& ends, int64_t group_channels) {
-    const auto place = [&](int64_t channel) {
-      return ChannelPlace{static_cast<int32_t>(channel / group_channels),
-                          static_cast<int32_t>(channel % group_channels)};
-    };
-    const int64_t area = ends.block * ends.block, channels = ends.before->inputs() / area;
-    in.assign(static_cast<size_t>(ends.before->inputs()), {-1, 0});
-    const auto before = ends.before->source(), after = ends.after->source();
-    for (size_t c = 0; c < before.size(); ++c) {
-      const int64_t from = before[c];
-      if (from < 0) {
-        empty.push_back(place(static_cast<int64_t>(c)));
-      } else {
-        in[static_cast<size_t>(from % area * channels + from / area)] = place(static_cast<int64_t>(c));
-      }
-    }
-    for (const int32_t from : after) out.push_back(from < 0 ? ChannelPlace{-1, 0} : place(from));
-  }
-};
-
-}  // namespace
-
-bool series_between(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
-                    const SeriesEnds& ends, const Tensor& y, SeriesSaved* saved) {
-  const Shape &s = x.shape(), inner = {s[0], ends.before->outputs(), y.shape()[2], y.shape()[3]};
-  const SeriesPlan plan = plan_series(*machine.kernels, inner, k.shape(), spec, machine.threads);
+/// y = `to` of the series of sign * J of `from` of x; false where there are too few blocks for the threads.
+bool between(const SeriesMachine& machine, const SeriesPlan& plan, const Tensor& x, const SeriesSide& from,
+             const Tensor& k, const SeriesSpec& spec, float sign, const SeriesSide& to, const Tensor* bias,
+             const Tensor& y, SeriesSaved* saved) {
   const int64_t threads = plan.teams;
   if (plan.team_size > 1 || plan.blocks < threads) return false;
   if (plan.blocks % threads != 0 && plan.blocks < 4 * threads) return false;
-  const Places places(ends, plan.geometry.channels);
   const Tensor weights = packed_weights(machine, plan, k, spec);
   const int64_t thread_floats = plan.groups * plan.buffer_floats() + Forward::scratch_floats(plan);
   const Scratch buffers(machine.memory, floats(threads * thread_floats));
   const bool keep = saved != nullptr && spec.save == SeriesSave::iterates;
   if (keep) saved->tensors = saved_iterates(plan, spec.degree(), machine.memory);
-  const Forward forward{plan, spec, 1, weights.data<float>(), keep ? saved : nullptr};
-  const int64_t image_in = s[1] * s[2] * s[3], image_out = y.numel() / s[0];
+  const Forward forward{plan, spec, sign, weights.data<float>(), keep ? saved : nullptr};
+  const Share rows = {0, plan.geometry.height};
 #pragma omp parallel for num_threads(static_cast <int>(threads)) schedule(static, 1)
   for (int64_t thread = 0; thread < threads; ++thread) {
-    float* groups = buffers.floats() + thread * thread_floats;
-    float* scratch = groups + plan.groups * plan.buffer_floats();
+    const GroupBlocks groups = {buffers.floats() + thread * thread_floats, plan.buffer_floats()};
+    float* scratch = groups.first + plan.groups * groups.group_floats;
     for (int64_t block = plan.blocks * thread / threads; block < plan.blocks * (thread + 1) / threads; ++block) {
-      const int64_t first = block * plan.vectors * plan.kernels->vector;
-      const int64_t lanes = plan.vectors_of(plan.task_of(0, block)) * plan.kernels->vector;
-      const int64_t images = std::min(lanes, plan.images - first);
-      plan.kernels->spread_pixels(
-          plan.geometry,
-          {x.data<float>() + first * image_in, image_in, images, lanes, ends.block, s[1], places.in.data(),
-           places.empty.data(), static_cast<int64_t>(places.empty.size()), groups, plan.buffer_floats()});
+      spread_block(plan, from, x, block, 1, rows, groups);
       for (int64_t group = 0; group < plan.groups; ++group) {
-        float* at = groups + group * plan.buffer_floats();
+        float* at = groups.first + group * groups.group_floats;
         forward(Member(plan, static_cast<int>(thread)), plan.task_of(group, block), at, at, scratch);
       }
-      plan.kernels->gather_pixels(
-          plan.geometry,
-          {groups, plan.buffer_floats(), images, lanes, ends.after->outputs(), places.out.data(),
-           ends.bias != nullptr ? ends.bias->data<float>() : nullptr, y.data<float>() + first * image_out, image_out});
+      gather_block(plan, to, groups, block, bias, rows, y);
     }
   }
   return true;
+}
+
+}  // namespace
+
+bool series_between(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
+                    const SeriesEnds& ends, const Tensor& y, SeriesSaved* saved) {
+  const Shape inner = {x.shape()[0], ends.before->outputs(), y.shape()[2], y.shape()[3]};
+  const SeriesPlan plan = plan_series(*machine.kernels, inner, k.shape(), spec, machine.threads);
+  const int64_t channels = plan.geometry.channels;
+  return between(machine, plan, x, SeriesSide::before(ends, channels), k, spec, 1, SeriesSide::after(ends, channels),
+                 ends.bias, y, saved);
+}
+
+bool series_between_adjoint(const SeriesMachine& machine, const Tensor& dy, const Tensor& k, const SeriesSpec& spec,
+                            const SeriesEnds& ends, const Tensor& dx) {
+  const Shape inner = {dy.shape()[0], ends.before->outputs(), dy.shape()[2], dy.shape()[3]};
+  const SeriesPlan plan = plan_series(*machine.kernels, inner, k.shape(), spec, machine.threads);
+  const int64_t channels = plan.geometry.channels;
+  return between(machine, plan, dy, SeriesSide::after(ends, channels), k, spec, -1, SeriesSide::before(ends, channels),
+                 nullptr, dx, nullptr);
 }
 
 }  // namespace gsnet::cpu

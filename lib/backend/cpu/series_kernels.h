@@ -46,7 +46,7 @@ struct ChannelPlace {
   int32_t channel;
 };
 
-/// All groups of a block from a channels-last tensor, `block` x `block` of whose pixels are one.
+/// All groups of a block from a channels-last tensor, `block` x `block` of whose pixels are one: scale times it.
 struct SpreadPixels {
   const float* x;         ///< the first image
   int64_t image_stride;   ///< floats from image to image
@@ -56,20 +56,24 @@ struct SpreadPixels {
   const ChannelPlace* place;  ///< [pixel of the block][channel]
   const ChannelPlace* empty;  ///< those that nothing goes to: zeros
   int64_t empties;
+  float scale;
   float* to;  ///< [group][pixel][channel][lane]
   int64_t group_floats;
+  int64_t begin, end;  ///< rows of the series' picture
 };
 
-/// y[channel] = the channel at its place (0 where that is nowhere) + bias, of all groups of a block.
+/// The other way: y[channel] = the channel at its place (0 where that is nowhere) + bias.
 struct GatherPixels {
   const float* from;  ///< [group][pixel][channel][lane]
   int64_t group_floats;
   int64_t images, lanes;
+  int64_t block;
   int64_t channels;           ///< of y
-  const ChannelPlace* place;  ///< [channel]
+  const ChannelPlace* place;  ///< [pixel of the block][channel]
   const float* bias;          ///< may be null
   float* y;
   int64_t image_stride;
+  int64_t begin, end;  ///< rows of the series' picture
 };
 
 /// out = alpha x + beta J u;  sum = sum_in + out. x, sum_in and sum may be null; x may be out. kept: null, or where out

@@ -324,6 +324,13 @@ static void line_gradient(const SeriesGeometry& g, const SmallGradientStep& s, f
     for (int64_t i = 0; i < g.height * wide; ++i) {
       for (int64_t lane = 0; lane < lanes; lane += kVector) {
         const int64_t to = i * g.channels * lanes + lane;
+        if (tile + together + i % wide < tiles) {
+          const int64_t pixel = i / wide * g.width + (tile + together + i % wide) * Form::kOutputs;
+          const float* next = s.u + pixel * g.channels * lanes;
+          const int64_t count =
+              smaller(Form::kOutputs, g.width - (tile + together + i % wide) * Form::kOutputs) * g.channels * lanes;
+          for (int64_t k = lane; k < count; k += lanes) __builtin_prefetch(next + k);
+        }
         spread_tile_row<Form>(g, s.u + lane, lanes, i / wide, tile + i % wide, {u + to, lanes, plane});
         spread_output_row<Form>(g, s.a + lane, s.scale, lanes, i / wide, tile + i % wide, {a + to, lanes, plane});
       }

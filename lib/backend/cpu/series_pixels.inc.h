@@ -3,7 +3,7 @@
 #pragma once
 
 #include "backend/cpu/series_kernels.h"
-#include "backend/cpu/simd.h"
+#include "backend/cpu/simd_transpose.h"
 
 namespace gsnet::cpu::GSNET_ISA {
 
@@ -35,61 +35,76 @@ static inline void each_tile_of_images(const BlockView& view, int64_t channels, 
   }
 }
 
-static inline void copy_tile_row(const float* from, float* to) {
-  __builtin_memcpy(to, from, static_cast<size_t>(kTile) * sizeof(float));
+/// Calls body(pixel, count, i, outer) for `count` pixels of the series one after the other: they are pixels i of their
+/// blocks, `outer` the first one's number in the tensor, the next ones `block` further each.
+template <class Body>
+static inline void each_row_of_pixels(const SeriesGeometry& g, int64_t block, int64_t begin, int64_t end, Body&& body) {
+  if (block == 1) return body(begin * g.width, (end - begin) * g.width, int64_t{0}, begin * g.width);
+  for (int64_t row = begin; row < end; ++row) {
+    for (int64_t i = 0; i < block * block; ++i) {
+      body(row * g.width, g.width, i, (row * block + i / block) * g.width * block + i % block);
+    }
+  }
 }
 
 /// One pixel of a tile of images.
 static inline void spread_pixel(const SpreadPixels& s, const float* at, int64_t images, const ChannelPlace* place,
                                 float* to, int64_t first) {
-  float tile[kTile * kTile];
-  for (int64_t c = 0; c < s.channels; c += kTile) {
+  for (int64_t c = 0; c < s.channels; c += kTile, place += kTile) {
     const int64_t wide = smaller(s.channels - c, kTile);
-    transpose_tile(at + c, s.image_stride, images, wide, 1, tile, kTile);
-    for (int64_t i = 0; i < wide; ++i) {
-      const ChannelPlace& p = place[c + i];
-      if (p.group >= 0) copy_tile_row(tile + i * kTile, to + p.group * s.group_floats + p.channel * s.lanes + first);
+    const Tile tile = load_transposed(at + c, s.image_stride, images, wide, s.scale);
+#pragma GCC unroll 16
+    for (int i = 0; i < kTile; ++i) {
+      if (i >= wide || place[i].group < 0) continue;
+      store(to + place[i].group * s.group_floats + place[i].channel * s.lanes + first, tile.rows[i]);
     }
   }
 }
 
 static void spread_pixels(const SeriesGeometry& g, const SpreadPixels& s) {
-  const int64_t row_floats = g.width * s.block * s.channels, pixel_floats = g.channels * s.lanes;
-  for (int64_t row = 0; row < g.height; ++row) {
-    for (int64_t i = 0; i < s.block * s.block; ++i) {
-      const float* first = s.x + (row * s.block + i / s.block) * row_floats + i % s.block * s.channels;
-      const BlockView view = {const_cast<float*>(first), s.image_stride, s.block * s.channels, s.images};
-      each_tile_of_images<0>(view, s.channels, s.lanes, 0, g.width, [&](int64_t image, int64_t pixel, int64_t there) {
-        spread_pixel(s, first + image * s.image_stride + pixel * view.pixel_stride, there, s.place + i * s.channels,
-                     s.to + (row * g.width + pixel) * pixel_floats, image);
-      });
-    }
-  }
+  const int64_t pixel_floats = g.channels * s.lanes;
+  each_row_of_pixels(g, s.block, s.begin, s.end, [&](int64_t pixel, int64_t count, int64_t i, int64_t outer) {
+    const float* first = s.x + outer * s.channels;
+    const BlockView view = {const_cast<float*>(first), s.image_stride, s.block * s.channels, s.images};
+    each_tile_of_images<0>(view, s.channels, s.lanes, 0, count, [&](int64_t image, int64_t n, int64_t there) {
+      spread_pixel(s, first + image * s.image_stride + n * view.pixel_stride, there, s.place + i * s.channels,
+                   s.to + (pixel + n) * pixel_floats, image);
+    });
+  });
   for (int64_t i = 0; i < s.empties; ++i) {
     float* to = s.to + s.empty[i].group * s.group_floats + s.empty[i].channel * s.lanes;
-    for (int64_t pixel = 0; pixel < pixels_of(g); ++pixel, to += pixel_floats) {
-      for (int64_t lane = 0; lane < s.lanes; lane += kVector) store(to + lane, Vector{});
+    for (int64_t pixel = s.begin * g.width; pixel < s.end * g.width; ++pixel) {
+      for (int64_t lane = 0; lane < s.lanes; lane += kVector) store(to + pixel * pixel_floats + lane, Vector{});
     }
+  }
+}
+
+/// One pixel of a tile of images.
+static inline void gather_pixel(const GatherPixels& s, const float* from, int64_t images, const ChannelPlace* place,
+                                float* y) {
+  for (int64_t c = 0; c < s.channels; c += kTile, place += kTile) {
+    const int64_t wide = smaller(s.channels - c, kTile);
+    Tile tile;
+#pragma GCC unroll 16
+    for (int i = 0; i < kTile; ++i) {
+      tile.rows[i] = Vector{};
+      if (i >= wide) continue;
+      if (place[i].group >= 0) tile.rows[i] = load(from + place[i].group * s.group_floats + place[i].channel * s.lanes);
+      if (s.bias != nullptr) tile.rows[i] += fill(s.bias[c + i]);
+    }
+    store_transposed(tile, images, wide, y + c, s.image_stride);
   }
 }
 
 static void gather_pixels(const SeriesGeometry& g, const GatherPixels& s) {
   const int64_t pixel_floats = g.channels * s.lanes;
-  const BlockView view = {s.y, s.image_stride, s.channels, s.images};
-  each_tile_of_images<1>(view, s.channels, s.lanes, 0, pixels_of(g), [&](int64_t image, int64_t pixel, int64_t there) {
-    const float* from = s.from + pixel * pixel_floats + image;
-    float* y = s.y + image * s.image_stride + pixel * s.channels;
-    float tile[kTile * kTile];
-    for (int64_t c = 0; c < s.channels; c += kTile) {
-      const int64_t wide = smaller(s.channels - c, kTile);
-      for (int64_t i = 0; i < wide; ++i) {
-        const ChannelPlace& p = s.place[c + i];
-        const float* row = p.group >= 0 ? from + p.group * s.group_floats + p.channel * s.lanes : nullptr;
-        const float bias = s.bias != nullptr ? s.bias[c + i] : -0.0F;  // -0 adds nothing, not even a sign
-        for (int64_t n = 0; n < kTile; ++n) tile[i * kTile + n] = (row != nullptr ? row[n] : 0) + bias;
-      }
-      transpose_out(tile, kTile, wide, there, y + c, s.image_stride);
-    }
+  each_row_of_pixels(g, s.block, s.begin, s.end, [&](int64_t pixel, int64_t count, int64_t i, int64_t outer) {
+    float* first = s.y + outer * s.channels;
+    const BlockView view = {first, s.image_stride, s.block * s.channels, s.images};
+    each_tile_of_images<1>(view, s.channels, s.lanes, 0, count, [&](int64_t image, int64_t n, int64_t there) {
+      gather_pixel(s, s.from + (pixel + n) * pixel_floats + image, there, s.place + i * s.channels,
+                   first + image * s.image_stride + n * view.pixel_stride);
+    });
   });
 }
 
