@@ -23,14 +23,14 @@ struct SeriesBenchSpec {
   bool json = false;
 };
 
-/// Multiply-adds that the direct sum needs, zeros of the border left out, and median seconds.
+/// Of no more images than make 2^26 numbers. Multiply-adds that the direct sum needs, zeros of the border left out, and median seconds.
 struct SeriesTiming {
   double forward_macs, forward_seconds, backward_macs, backward_seconds;
 };
 
 /// What networks have.
 std::vector<SeriesCase> series_cases();
-/// 16 to 512 channels, sides of 2 to 64 and 1 to 16 groups, up to 2^17 numbers an image.
+/// 16 to 512 channels, sides of 2 to 64 and 1 to 16 groups.
 std::vector<SeriesCase> every_series_case();
 SeriesTiming time_series(Backend& backend, const SeriesCase& c, const SeriesBenchSpec& spec);
 /// Prints a table of the cases beside the rate of a large matrix product, timed in turns with them.

@@ -88,7 +88,7 @@ int bench_command(const std::vector<std::string>& arguments) {
       .value("seconds", "at least this long a figure", "5")
       .value("only", "train or eval: time that alone")
       .flag("series", "the series alone, forward and backward, over channels, maps and groups")
-      .value("case", "with --series: CHANNELS,SIDE,GROUPS, that case alone; or all, up to 2^17 numbers an image")
+      .value("case", "with --series: CHANNELS,SIDE,GROUPS, that case alone; or all, of up to 2^26 numbers a batch")
       .value("degree", "with --series: terms of the series, 1 to 30", "5")
       .values("adapter",
               "a training step under an adapter, in turns with others: full, lora:rank=2, gsoft:block=8,scale=true, or "

@@ -5,15 +5,17 @@
                            [--variants eager,compiled,channels_last] [--all] [--peer-only] [--device cuda]
 
 First the outputs: 1024 pictures through the same weights on both sides, in gsnet as it is timed and as it is certified.
-Then a row for every variant of the peer; ratios are to the best of them, column by column. Then four: the reference code's
+Then a row for every variant of the peer; ratios are to the best of them, column by column. Then six: the reference code's
 function exactly (Taylor 5 and 12, four bilinear forms, orthogonal last layer, minimum first; evaluation within 1e-6 a
-layer), gsnet's own defaults (kernels scaled by the operator's norm, Chebyshev, every group used, normalised last layer),
-these for least memory, and these in bf16 where the processor has it (evaluation is always f32).
+layer) and gsnet's own defaults (kernels scaled by the operator's norm, Chebyshev, every group used, normalised last
+layer), each of them also for least memory (save = "input"), and in bf16 where the processor has it (evaluation is always
+f32).
 Shares are of this machine's matrix product of 1024^3 in f32, measured in every run, and count the direct sums of a row's
 function: more than 100 % is done with fewer multiplications than these.
 Training and evaluation are processes of their own, and memory is the training one's. bench/peers/README.md says how to
 install the peer; the best of several rounds counts for both sides. --all: eight networks, batches of 64 and of 128.
---peer-only: the peer's variants beside each other, in images/s and as ratios to the first of them.
+--peer-only: the peer's variants beside each other, in images/s and as ratios to the first of them. --profile: where the
+time of a step and of an evaluation of ours goes.
 --device cuda: both on the first GPU, f32 as f32 (no TF32 on either side but in the rows that say so); memory is the device's.
 """
 import argparse
@@ -34,8 +36,13 @@ CONVS = {
 REFERENCE = ["fit=head", "scale=four_forms", "order=min_first", "head=orthogonal", "train_series=taylor", "train_degree=5",
              "eval_series=taylor", "eval_degree=12"]
 SAME = "gsnet, same function"
-ROWS = {SAME: REFERENCE, "gsnet, defaults": [], "gsnet, least memory": ["save=input"]}
-BF16 = "gsnet, defaults, bf16"
+ROWS = {SAME: (REFERENCE, "f32"), "same, least memory": (REFERENCE + ["save=input"], "f32"),
+        "gsnet, defaults": ([], "f32"), "defaults, least memory": (["save=input"], "f32")}
+REDUCED = {"same, bf16": (REFERENCE, "bf16"), "defaults, bf16": ([], "bf16")}
+# What `gsnet bench --profile` calls the parts of a step.
+PARTS = {"series": ["conv_exp"], "1x1 and dense": ["conv2d", "matmul", "matrix_exp"],
+         "kernels": ["stretch", "four_forms", "skew", "scale_groups", "gram", "normalise_rows"], "activations": ["maxmin"],
+         "maps": ["map_channels", "space_to_depth", "depth_to_space", "add_bias"]}
 
 
 class Network:
@@ -44,7 +51,7 @@ class Network:
         self.name = f"LipConvNet-{depth}, {CONVS[conv][0]}"
         self.matmul = 0
 
-    def gsnet(self, mode, settings, precision):
+    def command(self, mode, settings, precision):
         o = self.options
         command = [o.gsnet, "bench", "--only", mode, "--precision", precision, "--json", "--batch", str(self.batch), "--backend",
                    o.device, "--seconds", str(o.seconds)]
@@ -52,9 +59,23 @@ class Network:
             command += ["--threads", str(o.threads)]
         for setting in CONVS[self.conv][1] + settings + [f"depth={self.depth}", f"width={o.width}"]:
             command += ["--set", setting]
+        return command
+
+    def gsnet(self, mode, settings, precision):
+        command = self.command(mode, settings, precision)
         run = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         self.matmul = max(self.matmul, run["matmul_gflops"])
         return run
+
+    def profile(self, mode, settings):
+        """part: its share of the time."""
+        command = [*self.command(mode, settings, "f32"), "--profile"]
+        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        ops = {line.split()[0]: float(line.split()[2]) + float(line.split()[3]) for line in lines if line.startswith("  ")
+               and len(line.split()) == 6 and line.split()[1].isdigit()}
+        whole = sum(ops.values())
+        made = {part: sum(ops.pop(op, 0) for op in of) / whole for part, of in PARTS.items()}
+        return made | {"the rest": sum(ops.values()) / whole}
 
     def peer(self, *arguments):
         start = [str(HERE / "peers" / "run.sh")]  # with the allocator that suits it on a processor
@@ -83,11 +104,11 @@ class Network:
     def rows(self):
         """name: (training, evaluation, memory, share of training, of evaluation), the best of all rounds."""
         peers = self.peers()
-        ours = {name: (settings, "f32") for name, settings in ROWS.items()}
+        ours = dict(ROWS)
         if self.options.device != "cpu":
-            ours["gsnet, defaults, tf32"] = ([], "tf32")
+            ours["defaults, tf32"] = ([], "tf32")
         if self.options.device != "cpu" or has_bf16():
-            ours[BF16] = ([], "bf16")
+            ours |= REDUCED
         peer_memory, memory = ("peak_rss_mb", "peak_process_bytes") if self.options.device == "cpu" else ("peak_device_mb",
                                                                                                       "peak_tensor_bytes")
         runs, work = {name: [] for name in (*peers, *ours)}, {}
@@ -121,6 +142,13 @@ def print_network(network):
     for i, (name, (train, evaluate, memory, train_share, eval_share)) in enumerate(rows.items()):
         print(f"| {network.name if i == 0 else ''} | {name} | {train:.1f} | {train / base[0]:.2f} | {100 * train_share:.0f} % "
               f"| {evaluate:.1f} | {evaluate / base[1]:.2f} | {100 * eval_share:.0f} % | {memory:.0f} | {memory / base[2]:.2f} |", flush=True)
+
+
+def print_profile(network):
+    for name, settings in (("defaults", []), ("same function", REFERENCE)):
+        shares = [network.profile(mode, settings) for mode in ("train", "eval")]
+        cells = [f"{100 * share:.0f} %" if share >= 0.005 else "" for of in shares for share in of.values()]
+        print(f"| {network.name}, {name} | {' | '.join(cells)} |", flush=True)
 
 
 def reason(error):
@@ -160,6 +188,7 @@ def main():
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--all", action="store_true", help="all networks and batches")
     parser.add_argument("--peer-only", action="store_true", help="the peer's variants beside each other")
+    parser.add_argument("--profile", action="store_true", help="where our time goes, and nothing of the peer's")
     options = parser.parse_args()
 
     networks = [(options.conv, options.depth)]
@@ -167,6 +196,12 @@ def main():
         networks = list(itertools.product(("gs4", "gs41", "gs44", "soc"), (5, 15)))
     batches = (64, 128) if options.all and options.device == "cpu" else (options.batch,)
     where = f"{options.threads} threads" if options.device == "cpu" else options.device
+    if options.profile:
+        heads = [f"{mode}: {part}" for mode in ("training", "evaluation") for part in (*PARTS, "the rest")]
+        print(f"| batch {options.batch}, {where}, width {options.width} | {' | '.join(heads)} |\n|{'---|' * (1 + len(heads))}")
+        for conv, depth in networks:
+            print_profile(Network(options, conv, depth, options.batch))
+        return
     if options.peer_only:
         variants = options.variants.split(",")
         for batch in batches:

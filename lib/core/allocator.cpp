@@ -23,7 +23,9 @@ class HostAllocator final : public CachingAllocator {
   size_t segment_bytes(size_t bytes) const override { return std::max(bytes, kSegment); }
   void* obtain(size_t bytes) override {
     void* segment = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return segment == MAP_FAILED ? nullptr : segment;
+    if (segment == MAP_FAILED) return nullptr;
+    madvise(segment, bytes, MADV_HUGEPAGE);
+    return segment;
   }
   void give_back(void* segment, size_t bytes) noexcept override {
     opened(segment, bytes);

@@ -27,12 +27,15 @@ static void store_block(const SeriesGeometry& g, const float* from, int64_t vect
 
 static void columns_of(const SeriesGeometry& g, const float* u, float scale, int64_t vectors, float* out, int64_t begin,
                        int64_t end) {
-  const int64_t lanes = vectors * kVector;
-  for (int64_t in = 0; in < g.columns; in += 2 * kVector) {
-    const int64_t wide = smaller(g.columns - in, 2 * kVector), there = smaller(g.channels - in, wide);
-    for (int64_t pixel = begin; pixel < end; ++pixel) {
-      transpose(u + (pixel * g.channels + in) * lanes, lanes, there, wide, lanes, scale,
-                out + (in * pixels_of(g) + pixel * wide) * lanes, wide);
+  const int64_t lanes = vectors * kVector, pixel_floats = g.channels * lanes;
+  for (int64_t pixel = begin; pixel < end; ++pixel) {
+    const float* from = u + pixel * pixel_floats;
+    for (int64_t in = 0; in < g.columns; in += 2 * kVector) {
+      const int64_t wide = smaller(g.columns - in, 2 * kVector), there = smaller(g.channels - in, wide);
+      // An iterate was stored past the caches, and pixels are as far apart as pages.
+      if (pixel + 1 < end) ask_for<0>(from + pixel_floats + in * lanes, 0, 1, there * lanes);
+      transpose(from + in * lanes, lanes, there, wide, lanes, scale, out + (in * pixels_of(g) + pixel * wide) * lanes,
+                wide);
     }
   }
 }
