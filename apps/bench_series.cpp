@@ -53,24 +53,21 @@ std::vector<SeriesCase> series_cases() {
 }
 
 std::vector<SeriesCase> every_series_case() {
+  constexpr int64_t kMostNumbers = 1 << 26;
   std::vector<SeriesCase> cases;
   for (const int64_t channels : {16, 32, 64, 128, 256, 512}) {
     for (const int64_t side : {64, 32, 16, 8, 4, 2}) {
-      for (const int64_t groups : {1, 2, 4, 8, 16}) cases.push_back({channels, side, groups});
+      for (const int64_t groups : {1, 2, 4, 8, 16}) {
+        cases.push_back({channels, side, groups, kMostNumbers / (channels * side * side)});
+      }
     }
   }
   return cases;
 }
 
-/// Fewer images of the largest maps, so that every tensor of a pass fits the memory.
-int64_t batch_of(const SeriesCase& c, const SeriesBenchSpec& spec) {
-  constexpr int64_t kMostNumbers = 1 << 26;
-  return std::clamp<int64_t>(kMostNumbers / (c.channels * c.side * c.side), 1, spec.batch);
-}
-
 SeriesTiming time_series(Backend& backend, const SeriesCase& c, const SeriesBenchSpec& spec) {
   constexpr int64_t kKernel = 3;
-  const int64_t batch = batch_of(c, spec);
+  const int64_t batch = std::min(spec.batch, c.most_images);
   const Shape shape = {batch, c.channels, c.side, c.side};
   const int64_t sums = c.channels / c.groups * kKernel * kKernel;
   const double size = 0.5 / std::sqrt(static_cast<double>(sums));
@@ -81,7 +78,7 @@ SeriesTiming time_series(Backend& backend, const SeriesCase& c, const SeriesBenc
   backend.skew(w, c.groups, k);
   SeriesSpec series{.coefficients = {1}, .groups = c.groups, .save = spec.save, .products = spec.products};
   for (int m = 1; m <= spec.degree; ++m) series.coefficients.push_back(series.coefficients.back() / m);
-  SeriesTiming timing = {};
+  SeriesTiming timing = {.images = batch};
   const double macs = needed_macs(c, kKernel) * static_cast<double>(batch * spec.degree);
   timing.forward_macs = macs;
   timing.backward_macs = 2 * macs;
@@ -115,7 +112,7 @@ int bench_series(Backend& backend, const SeriesBenchSpec& spec) {
       rows.push_back({{"channels", c.channels},
                       {"side", c.side},
                       {"groups", c.groups},
-                      {"batch", batch_of(c, spec)},
+                      {"batch", t.images},
                       {"degree", spec.degree},
                       {"matmul_macs_per_second", beside},
                       {"forward_macs", t.forward_macs},
@@ -127,21 +124,21 @@ int bench_series(Backend& backend, const SeriesBenchSpec& spec) {
     return 0;
   }
   fmt::print("{} ({}); matrix product 1024^3: {:.1f} GFLOP/s\n", backend.name(), backend.description(), 2e-9 * matmul);
-  fmt::print("conv_exp 3x3, degree {}, batch {}, {} products; GFLOP/s of the operations a direct sum needs\n",
-             spec.degree, spec.batch,
+  fmt::print("conv_exp 3x3, degree {}, {} products; GFLOP/s of the operations a direct sum needs\n", spec.degree,
              spec.composed                           ? "composed"
              : spec.products == SeriesProducts::bf16 ? "bf16"
              : spec.products == SeriesProducts::tf32 ? "tf32"
              : spec.products == SeriesProducts::fast ? "fast"
                                                      : "direct");
-  fmt::print("{:>8} {:>7} {:>6}  {:>9} {:>7}  {:>9} {:>7}\n", "channels", "map", "groups", "forward", "share",
-             "backward", "share");
+  fmt::print("{:>8} {:>7} {:>6} {:>6}  {:>9} {:>7}  {:>9} {:>7}\n", "channels", "map", "groups", "images", "forward",
+             "share", "backward", "share");
   for (const SeriesCase& c : cases) {
     const double beside = matmul_rate(backend, kMatmulSeconds);
     const SeriesTiming t = time_series(backend, c, spec);
     const double forward = t.forward_macs / t.forward_seconds, backward = t.backward_macs / t.backward_seconds;
-    fmt::print("{:8} {:>7} {:6}  {:9.1f} {:6.0f} %  {:9.1f} {:6.0f} %\n", c.channels, fmt::format("{0}x{0}", c.side),
-               c.groups, 2e-9 * forward, 100 * forward / beside, 2e-9 * backward, 100 * backward / beside);
+    fmt::print("{:8} {:>7} {:6} {:6}  {:9.1f} {:6.0f} %  {:9.1f} {:6.0f} %\n", c.channels,
+               fmt::format("{0}x{0}", c.side), c.groups, t.images, 2e-9 * forward, 100 * forward / beside,
+               2e-9 * backward, 100 * backward / beside);
     std::fflush(stdout);
   }
   return 0;

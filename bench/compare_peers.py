@@ -41,7 +41,7 @@ ROWS = {SAME: (REFERENCE, "f32"), "same, least memory": (REFERENCE + ["save=inpu
 REDUCED = {"same, bf16": (REFERENCE, "bf16"), "defaults, bf16": ([], "bf16")}
 # What `gsnet bench --profile` calls the parts of a step.
 PARTS = {"series": ["conv_exp"], "1x1 and dense": ["conv2d", "matmul", "matrix_exp"],
-         "kernels": ["stretch", "four_forms", "skew", "scale_groups", "gram", "normalise_rows"], "activations": ["maxmin"],
+         "kernels": ["stretch", "four_forms", "skew", "scale_groups", "gram_norm", "normalise_rows"], "activations": ["maxmin"],
          "maps": ["map_channels", "space_to_depth", "depth_to_space", "add_bias"]}
 
 
@@ -71,8 +71,12 @@ class Network:
         """part: its share of the time."""
         command = [*self.command(mode, settings, "f32"), "--profile"]
         lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-        ops = {line.split()[0]: float(line.split()[2]) + float(line.split()[3]) for line in lines if line.startswith("  ")
-               and len(line.split()) == 6 and line.split()[1].isdigit()}
+        ops = {}
+        for words in (line.split() for line in lines if line.startswith("  ")):
+            if words[:2] == ["the", "rest"]:
+                ops["the rest"] = float(words[2])
+            elif len(words) == 6:
+                ops[words[0]] = float(words[2]) + float(words[3])
         whole = sum(ops.values())
         made = {part: sum(ops.pop(op, 0) for op in of) / whole for part, of in PARTS.items()}
         return made | {"the rest": sum(ops.values()) / whole}
@@ -199,7 +203,7 @@ def main():
     if options.profile:
         heads = [f"{mode}: {part}" for mode in ("training", "evaluation") for part in (*PARTS, "the rest")]
         print(f"| batch {options.batch}, {where}, width {options.width} | {' | '.join(heads)} |\n|{'---|' * (1 + len(heads))}")
-        for conv, depth in networks:
+        for conv, depth in networks:  # of one batch
             print_profile(Network(options, conv, depth, options.batch))
         return
     if options.peer_only:

@@ -43,6 +43,8 @@ class Recording {
   virtual ~Recording() = default;
   /// In order with other work.
   virtual void replay() = 0;
+  /// Whether results since seen on the host ask for more work than was noted, soon: it is time to note it again.
+  virtual bool outgrown() const { return false; }
 };
 
 /// Work is ordered: a kernel sees what earlier calls wrote. Calls come from one thread at a time. Kernels trust the

@@ -24,7 +24,9 @@ class HostAllocator final : public CachingAllocator {
   void* obtain(size_t bytes) override {
     void* segment = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (segment == MAP_FAILED) return nullptr;
-    madvise(segment, bytes, MADV_HUGEPAGE);
+#if defined(MADV_HUGEPAGE)
+    madvise(segment, bytes, MADV_HUGEPAGE);  // where the system has none, small pages do
+#endif
     return segment;
   }
   void give_back(void* segment, size_t bytes) noexcept override {

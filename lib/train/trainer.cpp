@@ -115,7 +115,7 @@ StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
   backend.assign(images, images_);
   backend.assign(labels, labels_.machine);
   labels_.host = labels;
-  if (recorded() && recorded_.places != places()) forget_recording();
+  if (recorded() && (recorded_.places != places() || recorded_.forward->outgrown())) forget_recording();
   if (records_ && !recorded() && warm_ == kWarmSteps && profile_ == nullptr) record();
   const bool replays = recorded() && profile_ == nullptr;
   if (replays) {

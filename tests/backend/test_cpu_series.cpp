@@ -153,7 +153,7 @@ TEST_CASE("cpu: every instruction set the processor has", "[cpu][series]") {
         Tensor dx = Tensor::empty(problem.x.shape(), DType::f32, Layout::channels_last);
         SeriesSaved saved;
         cpu::series_forward(machine, problem.x, problem.k, spec, 1, y, &saved);
-        const Tensor dk = cpu::series_backward(machine, problem.x, problem.k, spec, saved, problem.dy, &dx);
+        const Tensor dk = backward_of(machine, problem, spec, saved, &dx);
         CHECK(relative_error(y, expected.y) < kTolerance);
         CHECK(relative_error(dx, expected.dx) < kTolerance);
         CHECK(relative_error(dk, expected.dk) < kTolerance);

@@ -79,7 +79,7 @@ TEST_CASE("cpu: products of bf16 by tiles are those by vectors", "[cpu][series][
                 {}};
       SeriesSaved saved;
       cpu::series_forward(machine, problem.x, problem.k, spec, 1, r.y, &saved);
-      r.dk = cpu::series_backward(machine, problem.x, problem.k, spec, saved, problem.dy, &r.dx);
+      r.dk = backward_of(machine, problem, spec, saved, &r.dx);
       return r;
     };
     const Results expected = run_on(by_vectors, 1);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "adapters/adapter_cases.h"
 #include "core/error.h"
 #include "cuda/machine.h"
 #include "layers/architectures.h"
@@ -163,9 +164,12 @@ struct Run {
 };
 
 template <class Before>
-Run run_steps(Backend& cuda, const Description& net, OptimiserKind kind, bool recording, Before&& before) {
+Run run_steps(Backend& cuda, const Description& net, OptimiserKind kind, bool recording, Before&& before,
+              const AdapterSpec* adapter) {
   Run made;
   Graph graph(net, cuda, RandomKey(2));
+  AdapterBank bank(graph);
+  if (adapter != nullptr) bank.attach("a", *adapter, {}, RandomKey(1));
   Trainer trainer(graph, {.optimiser = {.kind = kind, .rate = 0.01}, .steps = 12});
   std::vector<Tensor> others;  // that no step may write to
   TapeProfile profile;
@@ -199,10 +203,12 @@ Run run_steps(Backend& cuda, const Description& net, OptimiserKind kind, bool re
 const auto kNothing = [](int, Trainer&, Graph&) {};
 
 template <class Before>
-Run check_recorded_is_done(const Description& net, OptimiserKind kind, Before&& before) {
+Run check_recorded_is_done(const Description& net, OptimiserKind kind, Before&& before,
+                           const AdapterSpec* adapter = nullptr) {
   const auto recording = test::make_cuda(), plain = test::make_cuda();
   if (recording == nullptr) return {};
-  const Run a = run_steps(*recording, net, kind, true, before), b = run_steps(*plain, net, kind, false, before);
+  const Run a = run_steps(*recording, net, kind, true, before, adapter),
+            b = run_steps(*plain, net, kind, false, before, adapter);
   CHECK(a.losses == b.losses);
   const bool same = a.state == b.state;
   CHECK(same);
@@ -221,6 +227,8 @@ TEST_CASE("cuda: recorded steps are steps, bit for bit", "[cuda][train]") {
       {small_lipconvnet({}), OptimiserKind::sgd, true},
       {small_lipconvnet({{"save", std::string("input")}}), OptimiserKind::adamw, true},
       {small_lipconvnet({{"scale", std::string("four_forms")}}), OptimiserKind::sgd, false},
+      {small_lipconvnet({{"variant", std::string("gs")}, {"groups2", int64_t{1}}}), OptimiserKind::sgd, true},
+      {small_lipconvnet({{"variant", std::string("gs")}, {"groups2", int64_t{4}}}), OptimiserKind::sgd, true},
       {make_architecture("resnet20", {{"statistics", std::string("batch")}}, {3, 8, 8}, 10), OptimiserKind::adamw,
        true}};
   for (const Case& c : cases) {
@@ -229,6 +237,62 @@ TEST_CASE("cuda: recorded steps are steps, bit for bit", "[cuda][train]") {
     for (size_t step = 0; step < run.recorded.size(); ++step) {
       CHECK(run.recorded[step] == (c.recordable && step % 8 >= 2));  // another shape begins anew
     }
+  }
+}
+
+TEST_CASE("cuda: recorded steps of adapters are steps, bit for bit", "[cuda][train][adapters]") {
+  const Description net = make_architecture("resnet20", {{"statistics", std::string("batch")}}, {3, 8, 8}, 10);
+  for (const AdapterSpec& spec : test::all_adapters()) {
+    INFO(test::name_of(spec));
+    const Run run = check_recorded_is_done(net, OptimiserKind::adamw, kNothing, &spec);
+    // DoRA's lengths and the identity that a Neumann series begins with come from the host.
+    const bool recordable = spec.kind != AdapterKind::dora && spec.map != OrthogonalMap::neumann;
+    for (size_t step = 0; step < run.recorded.size(); ++step) {
+      CHECK(run.recorded[step] == (recordable && step % 8 >= 2));
+    }
+  }
+}
+
+TEST_CASE("cuda: recorded exponentials follow their matrices, up to a few times their size", "[cuda]") {
+  const auto cuda = test::make_cuda(), beside = test::make_cuda();
+  if (cuda == nullptr) return;
+  const Tensor host = cuda->download(test::make_input(*cuda, {{2, 6, 6}}, 1));
+  const auto times = [&](double factor) {
+    Tensor scaled = Tensor::empty(host.shape(), DType::f32);
+    for (int64_t i = 0; i < host.numel(); ++i) {
+      scaled.data<float>()[i] = static_cast<float>(factor) * host.data<float>()[i];
+    }
+    return scaled;
+  };
+  Tensor a = cuda->upload(times(1)), e = cuda->empty_like(a), da = cuda->empty_like(a);
+  const Tensor de = cuda->upload(host), de_beside = beside->upload(host);
+  cuda->matrix_exp(a, e);
+  const auto recorded = cuda->record(
+      [&] {
+        cuda->matrix_exp(a, e);
+        cuda->matrix_exp_backward(a, de, da);
+      },
+      nullptr);
+  REQUIRE(recorded != nullptr);
+  for (const double factor : {1.0, 0.01, 3.0}) {
+    INFO("matrices times " << factor);
+    cuda->assign(times(factor), a);
+    recorded->replay();
+    cuda->synchronise();
+    CHECK(recorded->outgrown() == (factor == 3));
+    const Tensor b = beside->upload(times(factor));
+    Tensor expected = beside->empty_like(b), expected_da = beside->empty_like(b);
+    beside->matrix_exp(b, expected);
+    beside->matrix_exp_backward(b, de_beside, expected_da);
+    CHECK(test::numbers(*cuda, e) == test::numbers(*beside, expected));
+    CHECK(test::numbers(*cuda, da) == test::numbers(*beside, expected_da));
+  }
+  for (const double factor : {100.0, 1e9, std::nan("")}) {
+    INFO("matrices times " << factor);
+    cuda->assign(times(factor), a);
+    recorded->replay();
+    CHECK_THROWS_WITH(cuda->download(e), Catch::Contains(factor == 100 ? "four times as large" : "must be finite"));
+    CHECK_NOTHROW(cuda->download(e));
   }
 }
 

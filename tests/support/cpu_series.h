@@ -71,6 +71,14 @@ struct Results {
   Tensor y, dx, dk, lone_dx, lone_dk;
 };
 
+/// dk.
+inline Tensor backward_of(const cpu::SeriesMachine& machine, const Problem& problem, const SeriesSpec& spec,
+                          const SeriesSaved& saved, Tensor* dx) {
+  const int64_t channels = problem.x.shape()[1];
+  const ChannelMap same = ChannelMap::head(channels, channels);
+  return cpu::series_backward(machine, problem.x, problem.k, spec, {1, &same, &same, nullptr}, saved, problem.dy, dx);
+}
+
 inline Results run(Backend& machine, const Problem& problem, const SeriesSpec& spec) {
   const Tensor x = machine.upload(problem.x), k = machine.upload(problem.k), dy = machine.upload(problem.dy);
   Results r{machine.empty_like(x), machine.empty_like(x), machine.empty_like(k), machine.empty_like(x),

@@ -89,18 +89,13 @@ void CpuBackend::conv_exp_between(const Tensor& x, const Tensor& k, const Series
 
 void CpuBackend::conv_exp_between_backward(Tensor x, Tensor k, const SeriesSpec& spec, const SeriesEnds& ends,
                                            const SeriesSaved& saved, const Tensor& dy, Tensor* dx, Tensor* dk) {
-  const auto make = [&] {
-    if (dx != nullptr) *dx = empty(outer_shape(ends, dy.shape()), Layout::channels_last);
-  };
   if (dk != nullptr) {
-    make();
-    *dk = series_between_backward(*series_, std::move(x), std::move(k), spec, ends, saved, dy, dx);
+    *dk = series_backward(*series_, std::move(x), std::move(k), spec, ends, saved, dy, dx);
     return;
   }
-  if (dx == nullptr) return;
-  if (dy.numel() > 0 && !library_series(dy)) {
-    make();
-    if (series_between_adjoint(*series_, dy, k, spec, ends, *dx)) return;
+  if (dx != nullptr && dy.numel() > 0 && !library_series(dy)) {
+    *dx = series_between_adjoint(*series_, dy, k, spec, ends);
+    if (*dx) return;
   }
   Backend::conv_exp_between_backward(std::move(x), std::move(k), spec, ends, saved, dy, dx, dk);
 }
@@ -108,7 +103,8 @@ void CpuBackend::conv_exp_between_backward(Tensor x, Tensor k, const SeriesSpec&
 void CpuBackend::conv_exp_backward(const Tensor& x, Tensor k, const SeriesSpec& spec, const SeriesSaved& saved,
                                    const Tensor& dy, Tensor* dx, Tensor* dk) {
   if (dk != nullptr) {
-    *dk = series_backward(*series_, x, std::move(k), spec, saved, dy, dx);
+    const ChannelMap same = ChannelMap::head(x.shape()[1], x.shape()[1]);
+    *dk = series_backward(*series_, x, std::move(k), spec, {1, &same, &same, nullptr}, saved, dy, dx);
     return;
   }
   if (dx == nullptr) return;

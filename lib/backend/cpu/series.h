@@ -25,14 +25,12 @@ void series_forward(const SeriesMachine& machine, const Tensor& x, const Tensor&
 /// threads, and nothing is done.
 bool series_between(const SeriesMachine& machine, const Tensor& x, const Tensor& k, const SeriesSpec& spec,
                     const SeriesEnds& ends, const Tensor& y, SeriesSaved* saved);
-/// Its adjoint in x, likewise.
-bool series_between_adjoint(const SeriesMachine& machine, const Tensor& dy, const Tensor& k, const SeriesSpec& spec,
-                            const SeriesEnds& ends, const Tensor& dx);
-/// dk; dx may be null.
-Tensor series_backward(const SeriesMachine& machine, const Tensor& x, Tensor k, const SeriesSpec& spec,
-                       const SeriesSaved& saved, const Tensor& dy, const Tensor* dx);
-/// Of Backend::conv_exp_between; x is let go once it is read.
-Tensor series_between_backward(const SeriesMachine& machine, Tensor x, Tensor k, const SeriesSpec& spec,
-                               const SeriesEnds& ends, const SeriesSaved& saved, const Tensor& dy, const Tensor* dx);
+/// Its adjoint in x; an empty tensor where there are too few blocks.
+Tensor series_between_adjoint(const SeriesMachine& machine, const Tensor& dy, const Tensor& k, const SeriesSpec& spec,
+                              const SeriesEnds& ends);
+/// dk of Backend::conv_exp_between; dx may be null, and is made here if it is empty. x and k are let go once they are
+/// read.
+Tensor series_backward(const SeriesMachine& machine, Tensor x, Tensor k, const SeriesSpec& spec, const SeriesEnds& ends,
+                       const SeriesSaved& saved, const Tensor& dy, Tensor* dx);
 
 }  // namespace gsnet::cpu

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "backend/backend.h"
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/series.h"
 #include "backend/cpu/series_ends.h"
@@ -14,7 +15,7 @@ namespace gsnet::cpu {
 namespace {
 
 constexpr int64_t kSharedFloats = 2 * 1024 * 1024;  // of a group's gradient, of which all threads then share one
-constexpr int64_t kNearFloats = 128 * 1024;  // of all groups' weights and gradients, with which a block's come in turn
+constexpr int64_t kInTurnFloats = 128 * 1024;       // of all groups' weights and gradients, that a block's groups use
 
 SeriesPlan plan_backward(const SeriesMachine& machine, const Shape& x, const Shape& k, const SeriesSpec& spec) {
   SeriesPlan plan = plan_series(*machine.kernels, x, k, spec, machine.threads);
@@ -22,21 +23,21 @@ SeriesPlan plan_backward(const SeriesMachine& machine, const Shape& x, const Sha
     plan.team_size *= plan.teams;
     plan.teams = 1;
   }
+  const int64_t used = plan.groups * (plan.weight_floats() + plan.gradient_floats());
+  if (plan.team_size == 1 && plan.blocks % plan.teams == 0 && used <= kInTurnFloats) plan.groups_in_turn = true;
   return plan;
 }
 
-/// Floats of one team's scratch: x and the iterates computed again; the a of one batch of terms and one more; the
-/// columns of the batch; the sum for dx; that of a step, and of the gradient unless it is kept from task to task, in
-/// `waiting` floats of its own.
+/// Floats of one team's scratch: the iterates computed again; the a of one batch of terms and one more; the columns of
+/// the batch; that of a step, and of the gradient unless it is kept from task to task, in `waiting` floats of its own.
 struct BackwardScratch {
-  int64_t a = 0, columns = 0, sum = 0, step = 0, size = 0, waiting = 0;
+  int64_t a = 0, columns = 0, step = 0, size = 0, waiting = 0;
 
   BackwardScratch(const SeriesPlan& plan, bool recompute, int degree) {
     const int64_t terms = plan.terms_at_once(degree);
-    a = (recompute ? degree : 1) * plan.buffer_floats();
+    a = (recompute ? degree - 1 : 0) * plan.buffer_floats();
     columns = a + (terms + 1) * plan.buffer_floats();
-    sum = columns + terms * plan.column_floats();
-    step = sum + plan.buffer_floats();
+    step = columns + terms * plan.column_floats();
     const int64_t of_gradient = gradient_scratch_floats(plan, degree);
     size = step + std::max(step_scratch_floats(plan), plan.gradient_waits ? 0 : of_gradient);
     waiting = plan.gradient_waits ? of_gradient : 0;
@@ -49,18 +50,116 @@ struct Work {
   int64_t task;
   bool first_of_group;
   float* buffers;  ///< of the team, as BackwardScratch lays them out
-  const float* x;
-  float *a, *sum;  ///< c_0 dy; dx, null if that is not wanted
+  float *x, *a;    ///< a: c_0 dy
+  float* sum;      ///< dx, null if that is not wanted
 };
 
-/// Where the tasks find x and c_0 dy, and leave dx.
-class BackwardEnds {
+/// Arrays of blocks in place of the tensors around the series: where tasks go through the groups of a block in turn, a
+/// team has those of one block, filled and emptied on the way; else all are filled before the tasks begin, and emptied
+/// after they have ended.
+class BlockEnds {
  public:
-  virtual ~BackwardEnds() = default;
-  /// Sets the arrays; this thread's share of them is there when the team has met.
-  virtual void begin(Work& work) const = 0;
+  BlockEnds(const SeriesMachine& machine, const SeriesPlan& plan, const SeriesEnds& ends, float scale, Tensor x,
+            const Tensor& dy, const Tensor* dx)
+      : machine_(machine),
+        plan_(plan),
+        before_(SeriesSide::before(ends, plan.geometry.channels)),
+        after_(SeriesSide::after(ends, plan.geometry.channels)),
+        scale_(scale),
+        x_(std::move(x)),
+        dy_(dy),
+        outer_(outer_shape(ends, dy.shape())),
+        wants_dx_(dx != nullptr),
+        in_turn_(plan.groups == 1 || (plan.groups_in_turn && plan.team_size == 1 && plan.blocks % plan.teams == 0)),
+        // Not a multiple of a page from array to array, as in SeriesPlan::buffer_floats().
+        array_floats_((in_turn_ ? plan.teams * plan.groups * plan.buffer_floats() : plan.saved_floats()) + 16 * 9),
+        arrays_(std::make_unique<Scratch>(machine.memory,
+                                          static_cast<size_t>((wants_dx_ ? 3 : 2) * array_floats_) * sizeof(float))) {
+    if (wants_dx_) dx_ = *dx;
+    if (in_turn_) {
+      make_dx();
+    } else {
+      each_block([&](int64_t block, Share rows) { fill(0, block, rows); });
+      x_ = Tensor();
+    }
+  }
+
+  bool wants_dx() const { return wants_dx_; }
+
+  /// Sets the arrays, and fills this thread's share of them: they are there when the team has met.
+  void begin(Work& work) const {
+    const int64_t team = work.member.team(), block = plan_.block_of(work.task), group = plan_.group_of(work.task);
+    const auto at = [&](Array array) {
+      const GroupBlocks all = blocks(array, team, block);
+      return all.first + group * all.group_floats;
+    };
+    work.x = at(kX);
+    work.a = at(kA);
+    work.sum = wants_dx_ ? at(kSum) : nullptr;
+    if (in_turn_ && group == 0) fill(team, block, work.member.share(plan_.geometry.height));
+  }
+
   /// After the team has met.
-  virtual void end(const Work& work) const = 0;
+  void end(const Work& work) const {
+    if (!in_turn_ || !wants_dx_ || plan_.group_of(work.task) + 1 < plan_.groups) return;
+    empty(work.member.team(), plan_.block_of(work.task), work.member.share(plan_.geometry.height));
+  }
+
+  /// After all tasks: dx, if it is wanted.
+  Tensor finish() {
+    if (!in_turn_ && wants_dx_) {
+      make_dx();
+      each_block([&](int64_t block, Share rows) { empty(0, block, rows); });
+    }
+    arrays_.reset();
+    x_ = Tensor();
+    return std::move(dx_);
+  }
+
+ private:
+  enum Array : uint8_t { kX, kA, kSum };
+
+  void make_dx() {
+    if (wants_dx_ && !dx_) dx_ = Tensor::empty(outer_, DType::f32, Layout::channels_last, machine_.memory);
+  }
+
+  GroupBlocks blocks(Array array, int64_t team, int64_t block) const {
+    float* first = arrays_->floats() + array * array_floats_;
+    if (in_turn_) return {first + team * plan_.groups * plan_.buffer_floats(), plan_.buffer_floats()};
+    return {first + plan_.saved_offset(plan_.task_of(0, block)), plan_.group_vectors() * plan_.vector_floats()};
+  }
+
+  void fill(int64_t team, int64_t block, Share rows) const {
+    spread_block(plan_, before_, x_, block, 1, rows, blocks(kX, team, block));
+    spread_block(plan_, after_, dy_, block, scale_, rows, blocks(kA, team, block));
+  }
+  void empty(int64_t team, int64_t block, Share rows) const {
+    gather_block(plan_, before_, blocks(kSum, team, block), block, nullptr, rows, dx_);
+  }
+
+  template <class Body>
+  void each_block(Body&& body) const {
+    const int64_t height = plan_.geometry.height, cost = plan_.vectors * plan_.vector_floats() * plan_.groups / height;
+    host::parallel_for(machine_.threads, plan_.blocks * height, cost, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end;) {
+        const int64_t block = row / height, last = std::min(end, (block + 1) * height);
+        body(block, Share{row - block * height, last - block * height});
+        row = last;
+      }
+    });
+  }
+
+  const SeriesMachine& machine_;
+  const SeriesPlan& plan_;
+  SeriesSide before_, after_;
+  float scale_;
+  Tensor x_;
+  const Tensor& dy_;
+  Shape outer_;
+  bool wants_dx_, in_turn_;
+  int64_t array_floats_;
+  std::unique_ptr<Scratch> arrays_;
+  Tensor dx_;
 };
 
 struct Backward {
@@ -68,7 +167,7 @@ struct Backward {
   const SeriesSpec& spec;
   const float* weights;
   const SeriesSaved& saved;
-  const BackwardEnds& ends;
+  const BlockEnds& ends;
   bool recompute;
   int64_t terms;
   BackwardScratch layout;
@@ -92,7 +191,9 @@ struct Backward {
     if (recompute) return computed(m, work);
     return saved.tensors[static_cast<size_t>(m - 1)].data<float>() + plan.saved_offset(work.task);
   }
-  float* computed(int m, const Work& work) const { return work.buffers + (spec.degree() - m) * plan.buffer_floats(); }
+  float* computed(int m, const Work& work) const {
+    return work.buffers + (spec.degree() - 1 - m) * plan.buffer_floats();
+  }
 
   ConvStep conv_step(int64_t task) const {
     ConvStep s = {};
@@ -182,150 +283,21 @@ struct Backward {
     series_step(plan, work.member, work.task, s, work.buffers + layout.step);
   }
 
-  void task(const Member& member, int64_t task, bool wants_dx) const {
-    Work work = {member,
-                 task,
-                 task >= 0 && plan.first_of_group(member.team(), task),
-                 scratch + member.team() * layout.size,
-                 nullptr,
-                 nullptr,
-                 nullptr};
-    if (task >= 0) {
-      work.x = work.buffers;
-      work.a = work.buffers + layout.a;
-      work.sum = wants_dx ? work.buffers + layout.sum : nullptr;
-      ends.begin(work);
-    }
+  void task(const Member& member, int64_t task) const {
+    const bool first = task >= 0 && plan.first_of_group(member.team(), task);
+    Work work = {member, task, first, scratch + member.team() * layout.size, nullptr, nullptr, nullptr};
+    if (task >= 0) ends.begin(work);
     if (recompute) compute_iterates(work);
     member.meet();
     for (int m = 0; m < spec.degree(); ++m) {
       gradient_step(work, m);
-      if (m + 1 == spec.degree() && !wants_dx) break;
+      if (m + 1 == spec.degree() && !ends.wants_dx()) break;
       adjoint_step(work, m);
       member.meet();
     }
     if (task >= 0) ends.end(work);
     member.meet();
   }
-};
-
-/// Tensors of the series' own channels and pixels.
-class PlainEnds : public BackwardEnds {
- public:
-  PlainEnds(const SeriesPlan& plan, const Tensor& x, const Tensor& dy, float first, const Tensor* dx)
-      : plan_(plan), x_(x), dy_(dy), first_(first), dx_(dx) {}
-
-  void begin(Work& work) const override {
-    load(x_, 1, work, work.buffers);
-    load(dy_, first_, work, work.a);
-  }
-  void end(const Work& work) const override {
-    if (dx_ == nullptr) return;
-    const Share part = work.member.share(pixels_of(plan_.geometry));
-    plan_.kernels->store(plan_.geometry, work.sum, plan_.vectors_of(work.task), plan_.view(*dx_, work.task), part.begin,
-                         part.end);
-  }
-
- private:
-  void load(const Tensor& from, float scale, const Work& work, float* to) const {
-    const Share part = work.member.share(pixels_of(plan_.geometry));
-    plan_.kernels->load(plan_.geometry, plan_.view(from, work.task), scale, plan_.vectors_of(work.task), to, part.begin,
-                        part.end);
-  }
-
-  const SeriesPlan& plan_;
-  const Tensor &x_, &dy_;
-  float first_;
-  const Tensor* dx_;
-};
-
-/// Tensors around the series. Where tasks go through the groups of a block in turn, a team has arrays of one block,
-/// filled and emptied on the way; else there are arrays of all blocks, filled before the tasks begin.
-class BlockEnds : public BackwardEnds {
- public:
-  BlockEnds(const SeriesMachine& machine, const SeriesPlan& plan, const SeriesEnds& ends, float first, Tensor x,
-            const Tensor& dy, const Tensor* dx)
-      : threads_(machine.threads),
-        plan_(plan),
-        before_(SeriesSide::before(ends, plan.geometry.channels)),
-        after_(SeriesSide::after(ends, plan.geometry.channels)),
-        first_(first),
-        x_(std::move(x)),
-        dy_(dy),
-        dx_(dx),
-        in_turn_(plan.groups_in_turn && plan.team_size == 1 && plan.blocks % plan.teams == 0),
-        // Not a multiple of a page from array to array, as in SeriesPlan::buffer_floats().
-        array_floats_((in_turn_ ? plan.teams * plan.groups * plan.buffer_floats() : plan.saved_floats()) + 16 * 9),
-        arrays_(machine.memory, static_cast<size_t>((dx == nullptr ? 2 : 3) * array_floats_) * sizeof(float)) {
-    if (in_turn_) return;
-    each_block([&](int64_t block, Share rows) {
-      spread_block(plan_, before_, x_, block, 1, rows, blocks(kX, 0, block));
-      spread_block(plan_, after_, dy_, block, first_, rows, blocks(kA, 0, block));
-    });
-    x_ = Tensor();
-  }
-
-  void begin(Work& work) const override {
-    const int64_t team = work.member.team(), block = plan_.block_of(work.task), group = plan_.group_of(work.task);
-    const auto at = [&](Array array) {
-      const GroupBlocks all = blocks(array, team, block);
-      return all.first + group * all.group_floats;
-    };
-    work.x = at(kX);
-    work.a = at(kA);
-    if (work.sum != nullptr) work.sum = at(kSum);
-    if (!in_turn_ || group > 0) return;
-    spread_block(plan_, before_, x_, block, 1, rows(), blocks(kX, team, block));
-    spread_block(plan_, after_, dy_, block, first_, rows(), blocks(kA, team, block));
-  }
-
-  void end(const Work& work) const override {
-    if (!in_turn_ || dx_ == nullptr || plan_.group_of(work.task) + 1 < plan_.groups) return;
-    const int64_t block = plan_.block_of(work.task);
-    gather_block(plan_, before_, blocks(kSum, work.member.team(), block), block, nullptr, rows(), *dx_);
-  }
-
-  /// After all tasks.
-  void finish() const {
-    if (in_turn_ || dx_ == nullptr) return;
-    each_block([&](int64_t block, Share rows) {
-      gather_block(plan_, before_, blocks(kSum, 0, block), block, nullptr, rows, *dx_);
-    });
-  }
-
- private:
-  enum Array : uint8_t { kX, kA, kSum };
-
-  Share rows() const { return {0, plan_.geometry.height}; }
-
-  GroupBlocks blocks(Array array, int64_t team, int64_t block) const {
-    float* first = arrays_.floats() + array * array_floats_;
-    if (in_turn_) return {first + team * plan_.groups * plan_.buffer_floats(), plan_.buffer_floats()};
-    return {first + plan_.saved_offset(plan_.task_of(0, block)), plan_.group_vectors() * plan_.vector_floats()};
-  }
-
-  template <class Body>
-  void each_block(Body&& body) const {
-    const int64_t height = plan_.geometry.height, cost = plan_.vectors * plan_.vector_floats() * plan_.groups / height;
-    host::parallel_for(threads_, plan_.blocks * height, cost, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end;) {
-        const int64_t block = row / height, last = std::min(end, (block + 1) * height);
-        body(block, Share{row - block * height, last - block * height});
-        row = last;
-      }
-    });
-  }
-
-  int threads_;
-  const SeriesPlan& plan_;
-  SeriesSide before_, after_;
-  float first_;
-  Tensor x_;
-  const Tensor& dy_;
-  const Tensor* dx_;
-  bool in_turn_;
-  int64_t array_floats_;
-  Scratch arrays_;
 };
 
 /// One run of output channels of dk (out, in, tap): that part of a team's gradient, assigned or added.
@@ -366,42 +338,6 @@ void add_up_gradients(const Backward& backward, int threads, const Tensor& dk) {
   });
 }
 
-/// All tasks of the plan; dk.
-Tensor run_backward(const SeriesMachine& machine, const SeriesPlan& plan, Tensor k, const SeriesSpec& spec,
-                    const SeriesSaved& saved, const BackwardEnds& ends, bool wants_dx) {
-  const Shape shape = k.shape();
-  const bool recompute = static_cast<int>(saved.tensors.size()) + 1 < spec.degree();
-  const BackwardScratch layout(plan, recompute, spec.degree());
-  const auto scratch = [&](int64_t count) {
-    return std::make_unique<Scratch>(machine.memory, static_cast<size_t>(count) * sizeof(float));
-  };
-  auto weights = scratch(plan.groups * plan.weight_floats());
-  pack_series_weights(plan, k.data<float>(), machine.threads, weights->floats());
-  k = Tensor();  // what is large goes as soon as it can, and the gradient takes its place
-  const auto gradients = scratch(plan.team_gradients() * plan.gradient_floats());
-  auto buffers = scratch(plan.teams * layout.size), waiting = scratch(plan.teams * layout.waiting);
-  std::vector<GradientQueue> queues(static_cast<size_t>(plan.teams * plan.team_size));
-  const Backward backward{plan,
-                          spec,
-                          weights->floats(),
-                          saved,
-                          ends,
-                          recompute,
-                          plan.terms_at_once(spec.degree()),
-                          layout,
-                          buffers->floats(),
-                          waiting->floats(),
-                          gradients->floats(),
-                          queues.data()};
-  run_tasks(plan, [&](const Member& member, int64_t task) { backward.task(member, task, wants_dx); });
-  weights.reset();
-  buffers.reset();
-  waiting.reset();
-  Tensor dk = Tensor::empty(shape, DType::f32, Layout::row_major, machine.memory);
-  add_up_gradients(backward, machine.threads, dk);
-  return dk;
-}
-
 Tensor no_gradient(const SeriesMachine& machine, const Shape& k) {
   Tensor dk = Tensor::empty(k, DType::f32, Layout::row_major, machine.memory);
   std::memset(dk.raw(), 0, dk.bytes());
@@ -410,24 +346,48 @@ Tensor no_gradient(const SeriesMachine& machine, const Shape& k) {
 
 }  // namespace
 
-Tensor series_backward(const SeriesMachine& machine, const Tensor& x, Tensor k, const SeriesSpec& spec,
-                       const SeriesSaved& saved, const Tensor& dy, const Tensor* dx) {
-  if (x.numel() == 0) return no_gradient(machine, k.shape());
-  const SeriesPlan plan = plan_backward(machine, x.shape(), k.shape(), spec);
-  const PlainEnds ends(plan, x, dy, static_cast<float>(spec.coefficients[0]), dx);
-  return run_backward(machine, plan, std::move(k), spec, saved, ends, dx != nullptr);
-}
-
-Tensor series_between_backward(const SeriesMachine& machine, Tensor x, Tensor k, const SeriesSpec& spec,
-                               const SeriesEnds& ends, const SeriesSaved& saved, const Tensor& dy, const Tensor* dx) {
-  if (dy.numel() == 0) return no_gradient(machine, k.shape());
+Tensor series_backward(const SeriesMachine& machine, Tensor x, Tensor k, const SeriesSpec& spec, const SeriesEnds& ends,
+                       const SeriesSaved& saved, const Tensor& dy, Tensor* dx) {
+  const Shape shape = k.shape();
+  if (dy.shape()[0] == 0) {
+    if (dx != nullptr && !*dx) *dx = Tensor::empty(outer_shape(ends, dy.shape()), DType::f32, Layout::channels_last);
+    return no_gradient(machine, shape);
+  }
   const Shape inner = {dy.shape()[0], ends.before->outputs(), dy.shape()[2], dy.shape()[3]};
-  SeriesPlan plan = plan_backward(machine, inner, k.shape(), spec);
-  const int64_t near = plan.groups * (plan.weight_floats() + plan.gradient_floats());
-  if (plan.team_size == 1 && plan.blocks % plan.teams == 0 && near <= kNearFloats) plan.groups_in_turn = true;
-  const BlockEnds blocks(machine, plan, ends, static_cast<float>(spec.coefficients[0]), std::move(x), dy, dx);
-  Tensor dk = run_backward(machine, plan, std::move(k), spec, saved, blocks, dx != nullptr);
-  blocks.finish();
+  const SeriesPlan plan = plan_backward(machine, inner, shape, spec);
+  const bool recompute = static_cast<int>(saved.tensors.size()) + 1 < spec.degree();
+  const BackwardScratch layout(plan, recompute, spec.degree());
+  const auto scratch = [&](int64_t count) {
+    return std::make_unique<Scratch>(machine.memory, static_cast<size_t>(count) * sizeof(float));
+  };
+  auto weights = scratch(plan.groups * plan.weight_floats());
+  pack_series_weights(plan, k.data<float>(), machine.threads, weights->floats());
+  k = Tensor();  // what is large goes as soon as it can, and the gradient takes its place
+  const auto c_0 = static_cast<float>(spec.coefficients[0]);
+  BlockEnds arrays(machine, plan, ends, c_0, std::move(x), dy, dx);
+  const auto gradients = scratch(plan.team_gradients() * plan.gradient_floats());
+  auto buffers = scratch(plan.teams * layout.size), waiting = scratch(plan.teams * layout.waiting);
+  std::vector<GradientQueue> queues(static_cast<size_t>(plan.teams * plan.team_size));
+  const Backward backward{plan,
+                          spec,
+                          weights->floats(),
+                          saved,
+                          arrays,
+                          recompute,
+                          plan.terms_at_once(spec.degree()),
+                          layout,
+                          buffers->floats(),
+                          waiting->floats(),
+                          gradients->floats(),
+                          queues.data()};
+  run_tasks(plan, [&](const Member& member, int64_t task) { backward.task(member, task); });
+  weights.reset();
+  buffers.reset();
+  waiting.reset();
+  Tensor made = arrays.finish();
+  if (dx != nullptr) *dx = std::move(made);
+  Tensor dk = Tensor::empty(shape, DType::f32, Layout::row_major, machine.memory);
+  add_up_gradients(backward, machine.threads, dk);
   return dk;
 }
 

@@ -1,4 +1,4 @@
-// The two sides of a series: tensors of pixels in whose place its arrays of blocks are.
+// Between the tensors on the two sides of a series and its arrays of blocks.
 #pragma once
 
 #include <vector>

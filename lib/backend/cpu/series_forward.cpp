@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "backend/backend.h"
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/series.h"
 #include "backend/cpu/series_ends.h"
@@ -115,13 +116,17 @@ void series_forward(const SeriesMachine& machine, const Tensor& x, const Tensor&
 
 namespace {
 
-/// y = `to` of the series of sign * J of `from` of x; false where there are too few blocks for the threads.
-bool between(const SeriesMachine& machine, const SeriesPlan& plan, const Tensor& x, const SeriesSide& from,
+/// Whether there are blocks enough for the threads to take all groups of some.
+bool has_whole_blocks(const SeriesPlan& plan) {
+  if (plan.team_size > 1 || plan.blocks < plan.teams) return false;
+  return plan.blocks % plan.teams == 0 || plan.blocks >= 4 * plan.teams;
+}
+
+/// y = `to` of the series of sign * J of `from` of x.
+void between(const SeriesMachine& machine, const SeriesPlan& plan, const Tensor& x, const SeriesSide& from,
              const Tensor& k, const SeriesSpec& spec, float sign, const SeriesSide& to, const Tensor* bias,
              const Tensor& y, SeriesSaved* saved) {
   const int64_t threads = plan.teams;
-  if (plan.team_size > 1 || plan.blocks < threads) return false;
-  if (plan.blocks % threads != 0 && plan.blocks < 4 * threads) return false;
   const Tensor weights = packed_weights(machine, plan, k, spec);
   const int64_t thread_floats = plan.groups * plan.buffer_floats() + Forward::scratch_floats(plan);
   const Scratch buffers(machine.memory, floats(threads * thread_floats));
@@ -142,7 +147,6 @@ bool between(const SeriesMachine& machine, const SeriesPlan& plan, const Tensor&
       gather_block(plan, to, groups, block, bias, rows, y);
     }
   }
-  return true;
 }
 
 }  // namespace
@@ -151,18 +155,23 @@ bool series_between(const SeriesMachine& machine, const Tensor& x, const Tensor&
                     const SeriesEnds& ends, const Tensor& y, SeriesSaved* saved) {
   const Shape inner = {x.shape()[0], ends.before->outputs(), y.shape()[2], y.shape()[3]};
   const SeriesPlan plan = plan_series(*machine.kernels, inner, k.shape(), spec, machine.threads);
+  if (!has_whole_blocks(plan)) return false;
   const int64_t channels = plan.geometry.channels;
-  return between(machine, plan, x, SeriesSide::before(ends, channels), k, spec, 1, SeriesSide::after(ends, channels),
-                 ends.bias, y, saved);
+  between(machine, plan, x, SeriesSide::before(ends, channels), k, spec, 1, SeriesSide::after(ends, channels),
+          ends.bias, y, saved);
+  return true;
 }
 
-bool series_between_adjoint(const SeriesMachine& machine, const Tensor& dy, const Tensor& k, const SeriesSpec& spec,
-                            const SeriesEnds& ends, const Tensor& dx) {
+Tensor series_between_adjoint(const SeriesMachine& machine, const Tensor& dy, const Tensor& k, const SeriesSpec& spec,
+                              const SeriesEnds& ends) {
   const Shape inner = {dy.shape()[0], ends.before->outputs(), dy.shape()[2], dy.shape()[3]};
   const SeriesPlan plan = plan_series(*machine.kernels, inner, k.shape(), spec, machine.threads);
+  if (!has_whole_blocks(plan)) return {};
   const int64_t channels = plan.geometry.channels;
-  return between(machine, plan, dy, SeriesSide::after(ends, channels), k, spec, -1, SeriesSide::before(ends, channels),
-                 nullptr, dx, nullptr);
+  Tensor dx = Tensor::empty(outer_shape(ends, dy.shape()), DType::f32, Layout::channels_last, machine.memory);
+  between(machine, plan, dy, SeriesSide::after(ends, channels), k, spec, -1, SeriesSide::before(ends, channels),
+          nullptr, dx, nullptr);
+  return dx;
 }
 
 }  // namespace gsnet::cpu

@@ -32,7 +32,7 @@ static void columns_of(const SeriesGeometry& g, const float* u, float scale, int
     const float* from = u + pixel * pixel_floats;
     for (int64_t in = 0; in < g.columns; in += 2 * kVector) {
       const int64_t wide = smaller(g.columns - in, 2 * kVector), there = smaller(g.channels - in, wide);
-      // An iterate was stored past the caches, and pixels are as far apart as pages.
+      // A kept iterate comes from far, and pixels of many channels are pages apart.
       if (pixel + 1 < end) ask_for<0>(from + pixel_floats + in * lanes, 0, 1, there * lanes);
       transpose(from + in * lanes, lanes, there, wide, lanes, scale, out + (in * pixels_of(g) + pixel * wide) * lanes,
                 wide);

@@ -5,6 +5,7 @@
 // factors stay in the first-level cache.
 #pragma once
 
+#include "backend/cpu/series_pixels.inc.h"
 #include "backend/cpu/series_small.inc.h"
 #include "backend/cpu/series_tiles.inc.h"
 
@@ -309,6 +310,13 @@ static void plane_gradient(const SeriesGeometry& g, const SmallGradientStep& s, 
   }
 }
 
+/// An iterate comes from far, row by row of a strip; a is near.
+template <class Form>
+static inline void ask_for_tile_row(const SeriesGeometry& g, const float* u, int64_t lanes, int64_t row, int64_t tile) {
+  const int64_t column = tile * Form::kOutputs, there = smaller(Form::kOutputs, g.width - column);
+  if (there > 0) ask_for<0>(u + (row * g.width + column) * g.channels * lanes, 0, 1, there * g.channels * lanes);
+}
+
 /// See LineKernels.
 template <class Form>
 static void line_gradient(const SeriesGeometry& g, const SmallGradientStep& s, float* scratch) {
@@ -322,15 +330,9 @@ static void line_gradient(const SeriesGeometry& g, const SmallGradientStep& s, f
   for (int64_t tile = 0; tile < tiles; tile += together) {
     const int64_t wide = smaller(together, tiles - tile);
     for (int64_t i = 0; i < g.height * wide; ++i) {
+      ask_for_tile_row<Form>(g, s.u, lanes, i / wide, tile + together + i % wide);
       for (int64_t lane = 0; lane < lanes; lane += kVector) {
         const int64_t to = i * g.channels * lanes + lane;
-        if (tile + together + i % wide < tiles) {
-          const int64_t pixel = i / wide * g.width + (tile + together + i % wide) * Form::kOutputs;
-          const float* next = s.u + pixel * g.channels * lanes;
-          const int64_t count =
-              smaller(Form::kOutputs, g.width - (tile + together + i % wide) * Form::kOutputs) * g.channels * lanes;
-          for (int64_t k = lane; k < count; k += lanes) __builtin_prefetch(next + k);
-        }
         spread_tile_row<Form>(g, s.u + lane, lanes, i / wide, tile + i % wide, {u + to, lanes, plane});
         spread_output_row<Form>(g, s.a + lane, s.scale, lanes, i / wide, tile + i % wide, {a + to, lanes, plane});
       }

@@ -52,10 +52,18 @@ static inline Vector multiply_add(Vector a, Vector b, Vector c) {
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+static inline __m256i first_lanes(int64_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
+
 /// The first `count` numbers, at most a vector; only these are read, zeros for the others. And the same written.
 static inline Vector load_first(const float* p, int64_t count) {
 #if defined(__AVX512F__)
   return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << count) - 1), p);
+#elif defined(__AVX2__)
+  return _mm256_maskload_ps(p, first_lanes(count));
 #else
   Vector v = {};
   for (int64_t i = 0; i < count; ++i) v[i] = p[i];
@@ -65,6 +73,8 @@ static inline Vector load_first(const float* p, int64_t count) {
 static inline void store_first(float* p, Vector v, int64_t count) {
 #if defined(__AVX512F__)
   _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1U << count) - 1), v);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(p, first_lanes(count), v);
 #else
   for (int64_t i = 0; i < count; ++i) p[i] = v[i];
 #endif

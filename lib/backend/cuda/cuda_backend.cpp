@@ -1,5 +1,7 @@
 #include "backend/cuda/cuda_backend.h"
 
+#include <algorithm>
+
 #include "backend/cuda/faults.h"
 #include "backend/upload.h"
 #include "core/error.h"
@@ -24,8 +26,34 @@ Product Product::dense(int64_t batch, int64_t rows, int64_t columns, int64_t inn
 
 CudaBackend::CudaBackend(std::unique_ptr<Runtime> runtime, std::optional<SeriesForm> only)
     : runtime_(std::move(runtime)), only_(only) {
-  faults_ = Tensor::empty({1}, DType::i32, Layout::row_major, memory());
+  faults_ = Tensor::empty({2}, DType::i32, Layout::row_major, memory());
   runtime_->clear(faults_.raw(), faults_.bytes());
+}
+
+namespace {
+
+/// A recording that knows how many squarings exponentials wanted when it was made.
+class Watched final : public Recording {
+ public:
+  Watched(std::unique_ptr<Recording> recording, const int& wanted)
+      : recording_(std::move(recording)), wanted_(wanted), known_(wanted) {}
+  void replay() override { recording_->replay(); }
+  bool outgrown() const override { return wanted_ > known_; }
+  const Recording* recording() const { return recording_.get(); }
+
+ private:
+  std::unique_ptr<Recording> recording_;
+  const int& wanted_;
+  int known_;
+};
+
+}  // namespace
+
+std::unique_ptr<Recording> CudaBackend::record(const std::function<void()>& work, const Recording* before) {
+  const auto* watched = dynamic_cast<const Watched*>(before);
+  auto made = runtime_->record(work, watched != nullptr ? watched->recording() : before);
+  if (made == nullptr) return nullptr;
+  return std::make_unique<Watched>(std::move(made), most_squarings_);
 }
 
 // Libraries sum in whatever order they like; engines that transform their input, or round it, are not used.
@@ -74,17 +102,22 @@ Tensor CudaBackend::scratch(const Shape& shape, DType dtype) const {
 }
 
 void CudaBackend::throw_faults() {
-  int32_t fault = 0;
-  runtime_->to_host(&fault, faults_.raw(), sizeof(fault));
-  if (fault == 0) return;
+  int32_t noted[2] = {0, 0};
+  runtime_->to_host(noted, faults_.raw(), sizeof(noted));
+  most_squarings_ = std::max<int>(most_squarings_, noted[1]);
+  if (noted[0] == 0) return;
   runtime_->clear(faults_.raw(), faults_.bytes());
-  switch (static_cast<Fault>(fault)) {
+  switch (static_cast<Fault>(noted[0])) {
     case Fault::label:
       throw Error("[loss] a label is outside the classes");
     case Fault::row:
       throw Error("[rows] a row was asked for that is not there");
     case Fault::singular:
       throw Error("[cayley] I - a is singular to working precision");
+    case Fault::norm:
+      throw Error(kNoNorm);
+    case Fault::squarings:
+      throw Error("[matrix_exp] a matrix has become more than four times as large from one recorded step to the next");
     case Fault::none:
       break;
   }

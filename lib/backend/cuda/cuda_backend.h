@@ -34,9 +34,7 @@ class CudaBackend final : public Backend {
   Tensor upload(const Tensor& host) override;
   Tensor download(const Tensor& x) override;
   void assign(const Tensor& host, Tensor& y) override;
-  std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before) override {
-    return runtime_->record(work, before);
-  }
+  std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before) override;
 
   void conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
               Tensor& y) override;
@@ -153,13 +151,16 @@ class CudaBackend final : public Backend {
   struct ExpPowers;
   ExpPowers exp_powers(const Tensor& a);
   std::vector<Tensor> exp_iterates(const ExpPowers& powers, int squarings);
-  /// Where kernels write a Fault (faults.h).
+  /// Where kernels write a Fault (faults.h), and the most squarings that an exponential wanted.
   int32_t* faults() const { return static_cast<int32_t*>(faults_.raw()); }
+  int32_t* squarings_wanted() const { return faults() + 1; }
+  /// Brings both to the host.
   void throw_faults();
 
   std::unique_ptr<Runtime> runtime_;
   std::optional<SeriesForm> only_;
   Tensor faults_;
+  int most_squarings_ = 0;  // wanted, as far as the host has seen
   std::map<std::vector<int32_t>, Tensor> constants_;
 };
 

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <utility>
-#include <vector>
 
 #include "backend/cuda/conv_plans.h"
 #include "backend/cuda/handles.h"
@@ -102,6 +101,8 @@ class CudaRuntime final : public Runtime {
     }
   }
 
+  bool noting() const override { return noting_; }
+
   // The library counts columns first: a row-major y = op(a) op(b) is y' = op(b)' op(a)' to it.
   void multiply(const Product& p, const float* a, const float* b, float* y) override {
     constexpr float kOne = 1, kZero = 0;
@@ -118,19 +119,10 @@ class CudaRuntime final : public Runtime {
     if (tf32) check(cublasSetMathMode(blas_.get(), CUBLAS_PEDANTIC_MATH), "cuBLAS");
   }
 
-  void solve(int64_t batch, int64_t m, bool transpose, float* a, float* b) override {
-    needs_host();
+  void solve(int64_t batch, int64_t m, bool transpose, float** matrices) override {
     const auto count = static_cast<int>(batch), size = static_cast<int>(m);
-    std::vector<float*> host(static_cast<size_t>(2 * batch));
-    for (int64_t i = 0; i < batch; ++i) {
-      host[static_cast<size_t>(i)] = a + i * m * m;
-      host[static_cast<size_t>(batch + i)] = b + i * m * m;
-    }
-    const Tensor pointers = Tensor::empty({2 * batch}, DType::i64, Layout::row_major, memory_);
     const Tensor pivots = Tensor::empty({batch * m}, DType::i32, Layout::row_major, memory_);
     const Tensor info = Tensor::empty({batch}, DType::i32, Layout::row_major, memory_);
-    to_device(pointers.raw(), host.data(), pointers.bytes());
-    auto* matrices = static_cast<float**>(pointers.raw());
     int refused = 0;
     check(cublasSgetrfBatched(blas_.get(), size, matrices, size, pivots.data<int32_t>(), info.data<int32_t>(), count),
           "a factorisation");
@@ -138,7 +130,6 @@ class CudaRuntime final : public Runtime {
                               pivots.data<int32_t>(), matrices + batch, size, &refused, count),
           "a solve");
     GSNET_CHECK(refused == 0, fmt::format("[cuda] a solve: argument {} is wrong", -refused));
-    synchronise();  // the host's list of pointers goes
   }
 
   bool conv_forward(const Convolution& c, const ConvEnd& end, const float* x, const float* w, float* y) override {

@@ -77,11 +77,13 @@ class Runtime {
   virtual void stage(void* to, const void* from, size_t bytes) = 0;
   /// Backend::record.
   virtual std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before) = 0;
+  /// Whether work is being noted, and the host must not look at results.
+  virtual bool noting() const = 0;
 
   virtual void multiply(const Product& product, const float* a, const float* b, float* y) = 0;
-  /// For each of `batch` matrices: a = L U in place, with pivots; b <- X with op(A) X = B, A and B (m, m) in
-  /// column-major order.
-  virtual void solve(int64_t batch, int64_t m, bool transpose, float* a, float* b) = 0;
+  /// For each of `batch` pairs of matrices: a = L U in place, with pivots; b <- X with op(A) X = B, A and B (m, m) in
+  /// column-major order. On the device: addresses of all a, then of all b.
+  virtual void solve(int64_t batch, int64_t m, bool transpose, float** matrices) = 0;
 
   /// False where the library cannot, or not with this end: nothing was done.
   virtual bool conv_forward(const Convolution& c, const ConvEnd& end, const float* x, const float* w, float* y) = 0;

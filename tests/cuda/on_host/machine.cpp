@@ -79,14 +79,17 @@ class EmulatedRuntime final : public cuda::Runtime {
     return made;
   }
 
+  bool noting() const override { return launches_.noting(); }
+
   void multiply(const cuda::Product& p, const float* a, const float* b, float* y) override {
     launches_([=] { multiply_now(p, a, b, y); });
   }
 
   /// As cuBLAS: columns first, partial pivoting.
-  void solve(int64_t batch, int64_t m, bool transpose, float* a, float* b) override {
-    synchronise();
-    for (int64_t i = 0; i < batch; ++i) solve_one(m, transpose, a + i * m * m, b + i * m * m);
+  void solve(int64_t batch, int64_t m, bool transpose, float** matrices) override {
+    launches_([=] {
+      for (int64_t i = 0; i < batch; ++i) solve_one(m, transpose, matrices[i], matrices[batch + i]);
+    });
   }
 
   /// The machine's own loops are what is tested; of convolutions with an end every other is done here, so that both
