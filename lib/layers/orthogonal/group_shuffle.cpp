@@ -33,8 +33,7 @@ GroupShuffleConv::GroupShuffleConv(const Attributes& attributes, const BuildCont
 }
 
 Var GroupShuffleConv::forward(Tape& tape, const Var& x) {
-  const Var y = spatial_->forward(tape, x);
-  return mixing_ ? mixing_->forward(tape, y) : y;
+  return mixing_ ? spatial_->forward_then(tape, x, *mixing_) : spatial_->forward(tape, x);
 }
 
 Cost GroupShuffleConv::cost(const Shape& x) const {

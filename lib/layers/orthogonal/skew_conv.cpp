@@ -143,16 +143,29 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
   }
 }
 
-Var SkewConv::forward(Tape& tape, const Var& x) {
+Var SkewConv::forward_then(Tape& tape, const Var& x, SkewConv& next) {
+  const Var y = forward_between(tape, x, before_, &next.before_);
+  return next.forward_between(tape, y, ChannelMap::head(next.inner_, next.inner_), nullptr);
+}
+
+Var SkewConv::forward_between(Tape& tape, const Var& x, const ChannelMap& before, const ChannelMap* then) {
   const Var k = kernel_.use(tape);
-  const Var bias = spec_.bias ? tape.use(bias_) : Var();
+  const ChannelMap after = then != nullptr ? after_.then(*then) : after_;
+  Var bias;
+  if (spec_.bias) {
+    bias = tape.use(bias_);
+    if (then != nullptr && !then->is_identity()) {
+      bias = ops::map_channels(ops::reshape(bias, {1, spec_.out_channels}), *then);
+      bias = ops::reshape(bias, {then->outputs()});
+    }
+  }
   if (const SeriesSpec* series = series_for(tape.mode(), x.shape(), k)) {
-    return ops::conv_exp_between(x, k, *series, spec_.stride, before_, after_, spec_.bias ? &bias : nullptr);
+    return ops::conv_exp_between(x, k, *series, spec_.stride, before, after, spec_.bias ? &bias : nullptr);
   }
   Var y = spec_.stride > 1 ? ops::space_to_depth(x, spec_.stride) : x;
-  y = ops::map_channels(y, before_);
+  y = ops::map_channels(y, before);
   y = spec_.kernel == 1 ? small_exponential(tape, y, k) : dense_exponential(y, k);
-  y = ops::map_channels(y, after_);
+  y = ops::map_channels(y, after);
   return spec_.bias ? ops::add_bias(y, bias) : y;
 }
 

@@ -50,7 +50,10 @@ class SkewConv final : public UnaryModule {
   using UnaryModule::cost;
   using UnaryModule::forward;
   using UnaryModule::output_shape;
-  Var forward(Tape& tape, const Var& x) override;
+  Var forward(Tape& tape, const Var& x) override { return forward_between(tape, x, before_, nullptr); }
+  /// next(this layer), what `next`, of 1x1 kernels and stride 1, does to channels before its exponential being done
+  /// where this layer puts its own.
+  Var forward_then(Tape& tape, const Var& x, SkewConv& next);
   Shape output_shape(const Shape& x) const override;
   Cost cost(const Shape& x) const override;
   LayerBound lipschitz(const Shape& x) const override;
@@ -72,6 +75,8 @@ class SkewConv final : public UnaryModule {
   UpperBound offset(const Shape& x) const;
 
  private:
+  /// then(this layer) of x, with `before` in place of this layer's own; then: null for nothing.
+  Var forward_between(Tape& tape, const Var& x, const ChannelMap& before, const ChannelMap* then);
   /// The series to take for inputs (N, C, H, W), or null where a matrix is better.
   const SeriesSpec* series_for(const TapeMode& mode, const Shape& x, const Var& k);
   /// The same in fast evaluation, of the series' own input: within 1e-6 of the series as written, by whatever is
