@@ -185,6 +185,7 @@ int bench_command(const std::vector<std::string>& arguments) {
                                        {"batch", batch},
                                        {"matmul_gflops", 2e-9 * matmul},
                                        {"train_images_per_second", speed(train)},
+                                       {"train_recorded", trainer.recorded()},
                                        {"eval_images_per_second", speed(evaluation)},
                                        {"train_mmacs_per_image", step_macs * 1e-6},
                                        {"eval_mmacs_per_image", macs * 1e-6},
@@ -203,6 +204,10 @@ int bench_command(const std::vector<std::string>& arguments) {
                2e-9 * rate, 100 * rate / matmul);
   };
   print_speed("training step", train, step_macs);
+  if (backend->device().kind != DeviceKind::host && std::isfinite(train)) {
+    fmt::print("                        {}\n",
+               trainer.recorded() ? "recorded" : "done one by one: " + trainer.why_not_recorded());
+  }
   print_speed("evaluation", evaluation, macs);
   fmt::print("peak tensors, training  {:9.1f} MB\n", static_cast<double>(train_peak) * 1e-6);
   fmt::print("peak process            {:9.1f} MB\n", static_cast<double>(peak_bytes()) * 1e-6);

@@ -19,8 +19,10 @@ time of a step and of an evaluation of ours goes.
 --device cuda: both on the first GPU, f32 as f32 (no TF32 on either side but in the rows that say so); memory is the device's.
 """
 import argparse
+import contextlib
 import itertools
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -102,6 +104,14 @@ class Network:
                    str(self.depth), "--width", str(self.options.width), "--backend", self.options.device]
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
+    @contextlib.contextmanager
+    def survived(self, row):
+        """A row that fails is named, and left out."""
+        try:
+            yield
+        except subprocess.CalledProcessError as error:
+            print(f"{self.name}, {row}: {reason(error)}", file=sys.stderr, flush=True)
+
     def peers(self):
         return {f"PyTorch, {variant}": variant for variant in self.options.variants.split(",")}
 
@@ -118,17 +128,21 @@ class Network:
         runs, work = {name: [] for name in (*peers, *ours)}, {}
         for _ in range(self.options.rounds):
             for name, variant in peers.items():
-                train, evaluate = self.time_peer(variant, "train"), self.time_peer(variant, "eval")
-                runs[name].append((train["images_per_s"], evaluate["images_per_s"], train[peer_memory]))
+                with self.survived(name):
+                    train, evaluate = self.time_peer(variant, "train"), self.time_peer(variant, "eval")
+                    runs[name].append((train["images_per_s"], evaluate["images_per_s"], train[peer_memory]))
             for name, (settings, precision) in ours.items():
-                train, evaluate = (self.gsnet(mode, settings, precision) for mode in ("train", "eval"))
-                runs[name].append((train["train_images_per_second"], evaluate["eval_images_per_second"],
-                                   train[memory] * 1e-6))
-                work[name] = (2e-3 * train["train_mmacs_per_image"], 2e-3 * evaluate["eval_mmacs_per_image"])  # GFLOP an image
+                with self.survived(name):
+                    train, evaluate = (self.gsnet(mode, settings, precision) for mode in ("train", "eval"))
+                    runs[name].append((train["train_images_per_second"], evaluate["eval_images_per_second"],
+                                       train[memory] * 1e-6))
+                    work[name] = (2e-3 * train["train_mmacs_per_image"], 2e-3 * evaluate["eval_mmacs_per_image"])  # GFLOP an image
         made = {}
         for name, of in runs.items():
+            if not of:
+                continue
             train, evaluate = max(run[0] for run in of), max(run[1] for run in of)
-            needed = work.get(name, work[SAME])
+            needed = work.get(name, work.get(SAME, (math.nan, math.nan)))
             made[name] = (train, evaluate, min(run[2] for run in of), train * needed[0] / self.matmul,
                           evaluate * needed[1] / self.matmul)
         return made
@@ -141,7 +155,7 @@ def has_bf16():
 
 def print_network(network):
     rows = network.rows()
-    base = [pick(row[column] for name, row in rows.items() if name.startswith("PyTorch")) for column, pick in
+    base = [pick((row[column] for name, row in rows.items() if name.startswith("PyTorch")), default=math.nan) for column, pick in
             enumerate((max, max, min))]
     for i, (name, (train, evaluate, memory, train_share, eval_share)) in enumerate(rows.items()):
         print(f"| {network.name if i == 0 else ''} | {name} | {train:.1f} | {train / base[0]:.2f} | {100 * train_share:.0f} % "

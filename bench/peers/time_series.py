@@ -8,7 +8,9 @@ to the peer's best variant. Single precision is single precision: no TF32 on eit
 """
 import argparse
 import json
+import math
 import subprocess
+import sys
 import time
 
 import torch
@@ -75,9 +77,14 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     print(f"| channels, map, groups; batch {options.batch} | | forward, ms | ratio | backward, ms | ratio |\n|---|---|---|---|---|---|")
     for case in CASES:
-        rows = {f"PyTorch, {v}": time_peer(options, v, *case) for v in options.variants.split(",")}
-        base = [min(row[i] for row in rows.values()) for i in (0, 1)]
-        rows |= {f"gsnet, {p}": time_gsnet(options, p, *case) for p in options.precisions.split(",")}
+        rows = {}
+        for name, timed, kind in [*((f"PyTorch, {v}", time_peer, v) for v in options.variants.split(",")),
+                                  *((f"gsnet, {p}", time_gsnet, p) for p in options.precisions.split(","))]:
+            try:
+                rows[name] = timed(options, kind, *case)
+            except Exception as error:  # the others are wanted all the same
+                print(f"{name}, {case}: {type(error).__name__}: {str(error).strip().splitlines()[-1:]}", file=sys.stderr, flush=True)
+        base = [min((row[i] for name, row in rows.items() if name.startswith("PyTorch")), default=math.nan) for i in (0, 1)]
         for i, (name, (forward, backward)) in enumerate(rows.items()):
             title = "{0}, {1}x{1}, {2}".format(*case) if i == 0 else ""
             print(f"| {title} | {name} | {1e3 * forward:.3f} | {base[0] / forward:.2f} | {1e3 * backward:.3f} | "

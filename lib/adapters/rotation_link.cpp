@@ -102,10 +102,14 @@ Var RotationLink::orthogonal(const Var& k) const {
   if (spec().map == OrthogonalMap::exp) return ops::matrix_exp(k);
   Backend& backend = k.tape->backend();
   const int64_t blocks = k.shape()[0], b = k.shape()[1];
-  Tensor identity = Tensor::empty(k.shape(), DType::f64);
-  std::ranges::fill(identity.host<double>(), 0.0);
-  for (int64_t i = 0; i < blocks * b; ++i) identity.data<double>()[i * b + i % b] = 1;
-  Var q = k.tape->input(backend.upload(identity));
+  auto known = std::ranges::find(identities_, k.shape(), &Tensor::shape);
+  if (known == identities_.end()) {
+    Tensor identity = Tensor::empty(k.shape(), DType::f64);
+    std::ranges::fill(identity.host<double>(), 0.0);
+    for (int64_t i = 0; i < blocks * b; ++i) identity.data<double>()[i * b + i % b] = 1;
+    known = identities_.insert(known, backend.upload(identity));
+  }
+  Var q = k.tape->input(*known);
   Var power = k;
   for (int64_t degree = 1; degree < spec().terms; ++degree) {
     if (degree > 1) power = ops::matmul(power, false, k, false);

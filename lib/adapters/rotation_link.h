@@ -35,7 +35,8 @@ class RotationLink final : public AdapterLink {
   Var orthogonal(const Var& k) const;
   void constrain(Backend& backend, Parameter& generator) const;
 
-  std::vector<Factor> factors_;  // in the order in which w meets them
+  std::vector<Factor> factors_;             // in the order in which w meets them
+  mutable std::vector<Tensor> identities_;  // that Neumann series begin with
   Parameter* scale_ = nullptr;
 };
 

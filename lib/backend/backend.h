@@ -98,7 +98,9 @@ class Backend : public ConvKernels,
   /// Notes what `work` asks this machine to do, and the machine does none of it. Null where it does not record, or
   /// `work` asked for what needs the host (a transfer, to wait) or could not be noted; it may have run up to there.
   /// `before`: a recording that is always replayed before this one, and whose memory this one may use, or null.
-  virtual std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before);
+  /// `why_not` (may be null): in a few words, where it tried in vain.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before,
+                                            std::string* why_not = nullptr);
 };
 
 /// conv_exp made of the machine's convolutions and passes of elements, as written and not by Horner: an oracle that

@@ -12,7 +12,9 @@ Tensor Backend::empty(const Shape& shape, Layout layout) const {
   return Tensor::empty(shape, dtype(), layout, memory());
 }
 
-std::unique_ptr<Recording> Backend::record(const std::function<void()>&, const Recording*) { return nullptr; }
+std::unique_ptr<Recording> Backend::record(const std::function<void()>&, const Recording*, std::string*) {
+  return nullptr;
+}
 
 Tensor Backend::empty_like(const Tensor& x) const { return Tensor::empty(x.shape(), x.dtype(), x.layout(), memory()); }
 

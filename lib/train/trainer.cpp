@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "core/error.h"
@@ -65,8 +66,9 @@ void Trainer::record() {
   };
   records_ = false;
   try {
-    Recorded made{.forward = backend.record([&] { forward(); }, nullptr), .value = value_, .places = places()};
-    if (made.forward) made.backward = backend.record([&] { backward(); }, made.forward.get());
+    Recorded made{
+        .forward = backend.record([&] { forward(); }, nullptr, &why_not_), .value = value_, .places = places()};
+    if (made.forward) made.backward = backend.record([&] { backward(); }, made.forward.get(), &why_not_);
     records_ = made.backward != nullptr;
     if (records_) recorded_ = std::move(made);
   } catch (...) {
@@ -117,14 +119,24 @@ StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
   labels_.host = labels;
   if (recorded() && (recorded_.places != places() || recorded_.forward->outgrown())) forget_recording();
   if (records_ && !recorded() && warm_ == kWarmSteps && profile_ == nullptr) record();
-  const bool replays = recorded() && profile_ == nullptr;
+  bool replays = recorded() && profile_ == nullptr;
+  std::optional<StepResult> replayed;
   if (replays) {
     recorded_.forward->replay();
-  } else {
+    try {
+      replayed = result_of(recorded_.value, labels);
+    } catch (const Error&) {
+      // No parameter has changed: the step is done again, and only moving statistics have moved twice.
+      if (!recorded_.forward->outgrown()) throw;
+      forget_recording();
+      replays = false;
+    }
+  }
+  if (!replays) {
     warm_ = std::min(warm_ + 1, kWarmSteps);
     forward();
   }
-  const StepResult result = replays ? result_of(recorded_.value, labels) : result_of(value_, value_.labels);
+  const StepResult result = replays ? *replayed : result_of(value_, value_.labels);
   if (!std::isfinite(result.loss)) {
     tape_.reset();  // its memory is needed
     explain(images_, result.loss);

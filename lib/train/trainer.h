@@ -58,6 +58,8 @@ class Trainer {
   /// Where the machine records, steps after the first ones of a shape are replays of one, unless their time is asked
   /// for: the same numbers. False where the network, the objective or the optimiser needs the host within a step.
   bool recorded() const { return recorded_.backward != nullptr; }
+  /// Why not, where recording has been tried in vain; empty else.
+  const std::string& why_not_recorded() const { return why_not_; }
   /// The next steps are done one by one again. To be called when the network itself has changed (a link of a weight
   /// enabled, another strength); that parameters are others, or trained or not, is noticed. A recording holds as much
   /// memory as a step, which is free again then.
@@ -95,6 +97,7 @@ class Trainer {
   Objective::Value value_;
 
   bool records_;  // not tried in vain yet
+  std::string why_not_;
   int warm_ = 0;  // steps of this shape done one by one
   Recorded recorded_;
 };

@@ -49,9 +49,12 @@ class Watched final : public Recording {
 
 }  // namespace
 
-std::unique_ptr<Recording> CudaBackend::record(const std::function<void()>& work, const Recording* before) {
+std::unique_ptr<Recording> CudaBackend::record(const std::function<void()>& work, const Recording* before,
+                                               std::string* why_not) {
   const auto* watched = dynamic_cast<const Watched*>(before);
-  auto made = runtime_->record(work, watched != nullptr ? watched->recording() : before);
+  std::string reason;
+  auto made = runtime_->record(work, watched != nullptr ? watched->recording() : before, reason);
+  if (why_not != nullptr) *why_not = reason;
   if (made == nullptr) return nullptr;
   return std::make_unique<Watched>(std::move(made), most_squarings_);
 }

@@ -34,7 +34,8 @@ class CudaBackend final : public Backend {
   Tensor upload(const Tensor& host) override;
   Tensor download(const Tensor& x) override;
   void assign(const Tensor& host, Tensor& y) override;
-  std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before) override;
+  std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before,
+                                    std::string* why_not) override;
 
   void conv2d(const Tensor& x, const Tensor& w, const ConvEpilogue<Tensor>& after, const ConvSpec& spec,
               Tensor& y) override;
@@ -48,7 +49,7 @@ class CudaBackend final : public Backend {
                          Tensor* dx, Tensor* dk) override;
 
   void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) override;
-  /// Waits for the device: how often to halve is decided on the host.
+  /// Waits for the device, to make no more squarings than are wanted; noted, a few more are (see matrix_exp.cu).
   void matrix_exp(const Tensor& a, Tensor& e) override;
   void matrix_exp_backward(const Tensor& a, const Tensor& de, Tensor& da) override;
   void cayley(const Tensor& a, Tensor& q) override;

@@ -59,11 +59,11 @@ class CudaRuntime final : public Runtime {
   int64_t most_shared() const override { return static_cast<int64_t>(properties_.sharedMemPerBlockOptin); }
 
   void to_device(void* to, const void* from, size_t bytes) override {
-    needs_host();
+    needs_host("a copy from the host");
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_.get()), "copying to the device");
   }
   void to_host(void* to, const void* from, size_t bytes) override {
-    needs_host();
+    needs_host("a copy to the host");
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_.get()), "copying to the host");
     synchronise();
   }
@@ -72,15 +72,16 @@ class CudaRuntime final : public Runtime {
   }
   void clear(void* to, size_t bytes) override { check(cudaMemsetAsync(to, 0, bytes, stream_.get()), "clearing"); }
   void synchronise() override {
-    needs_host();
+    needs_host("a wait");
     check(cudaStreamSynchronize(stream_.get()), "waiting for the device");
   }
   void stage(void* to, const void* from, size_t bytes) override {
-    needs_host();
+    needs_host("a copy from the host");
     staging_.send(to, from, bytes, stream_.get(), memory_);
   }
 
-  std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before) override {
+  std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before,
+                                    std::string& why_not) override {
     const auto* graph = dynamic_cast<const GraphRecording*>(before);
     auto needs = std::make_shared<GraphNeeds>(GraphNeeds{graph != nullptr ? graph->memory() : make_pool(memory_)});
     const auto outside = std::exchange(memory_, needs->memory);
@@ -92,7 +93,7 @@ class CudaRuntime final : public Runtime {
       plans_->keep_used(nullptr);
     };
     try {
-      auto made = record_graph(stream_.get(), needs, work);
+      auto made = record_graph(stream_.get(), needs, work, why_not);
       end();
       return made;
     } catch (...) {
@@ -109,14 +110,13 @@ class CudaRuntime final : public Runtime {
     const bool tf32 = p.precision != Precision::f32;
     const cublasComputeType_t compute = tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F_PEDANTIC;
     if (tf32) check(cublasSetMathMode(blas_.get(), CUBLAS_TF32_TENSOR_OP_MATH), "cuBLAS");
-    check(cublasGemmStridedBatchedEx(blas_.get(), p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-                                     p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, static_cast<int>(p.columns),
-                                     static_cast<int>(p.rows), static_cast<int>(p.inner), &kOne, b, CUDA_R_32F,
-                                     static_cast<int>(p.step_b), p.stride_b, a, CUDA_R_32F, static_cast<int>(p.step_a),
-                                     p.stride_a, &kZero, y, CUDA_R_32F, static_cast<int>(p.step_y), p.stride_y,
-                                     static_cast<int>(p.batch), compute, CUBLAS_GEMM_DEFAULT),
-          "a matrix product");
+    const cublasStatus_t done = cublasGemmStridedBatchedEx(
+        blas_.get(), p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N,
+        static_cast<int>(p.columns), static_cast<int>(p.rows), static_cast<int>(p.inner), &kOne, b, CUDA_R_32F,
+        static_cast<int>(p.step_b), p.stride_b, a, CUDA_R_32F, static_cast<int>(p.step_a), p.stride_a, &kZero, y,
+        CUDA_R_32F, static_cast<int>(p.step_y), p.stride_y, static_cast<int>(p.batch), compute, CUBLAS_GEMM_DEFAULT);
     if (tf32) check(cublasSetMathMode(blas_.get(), CUBLAS_PEDANTIC_MATH), "cuBLAS");
+    check(done, "a matrix product");
   }
 
   void solve(int64_t batch, int64_t m, bool transpose, float** matrices) override {
@@ -143,8 +143,8 @@ class CudaRuntime final : public Runtime {
   }
 
  private:
-  void needs_host() const {
-    if (noting_) throw NeedsHost();
+  void needs_host(const char* what) const {
+    if (noting_) throw NeedsHost{what};
   }
 
   cudaDeviceProp properties_{};

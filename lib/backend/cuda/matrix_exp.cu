@@ -52,13 +52,11 @@ void decide_halvings(Stream stream, const double* norms, int32_t* halvings) {
   });
 }
 
-/// For noted work: what it cannot do is a fault, and counts as no halving; what it did is told.
+/// What cannot be done is a fault, and counts as no halving; what was wanted is told.
 void check_halvings(Stream stream, int32_t* halvings, int most, int32_t* faults, int32_t* wanted) {
   for_each(stream, 1, [=] GSNET_DEVICE(int64_t) {
-    if (*halvings >= 0 && *halvings <= most) {
-      if (*halvings > *wanted) *wanted = *halvings;
-      return;
-    }
+    if (*halvings > *wanted) *wanted = *halvings;
+    if (*halvings >= 0 && *halvings <= most) return;
     *faults = static_cast<int32_t>(*halvings < 0 ? Fault::norm : Fault::squarings);
     *halvings = 0;
   });
@@ -131,7 +129,6 @@ CudaBackend::ExpPowers CudaBackend::exp_powers(const Tensor& a) {
   decide_halvings(stream(), norms.data<double>(), halvings);
   if (runtime_->noting()) {
     made.squarings = std::min(most_squarings_ + kSquaringsToSpare, kMostSquarings);
-    check_halvings(stream(), halvings, made.squarings, faults(), squarings_wanted());
   } else {
     int32_t known = 0;
     runtime_->to_host(&known, halvings, sizeof(known));
@@ -139,6 +136,7 @@ CudaBackend::ExpPowers CudaBackend::exp_powers(const Tensor& a) {
     made.squarings = known;
     most_squarings_ = std::max(most_squarings_, made.squarings);
   }
+  check_halvings(stream(), halvings, made.squarings, faults(), squarings_wanted());
   for (int k = 1; k <= 4; ++k) {
     Tensor& power = made.of[static_cast<size_t>(k) - 1];
     halve(stream(), halvings, k, power, power);

@@ -24,37 +24,37 @@ class Graph final : public GraphRecording {
   GraphExecHandle made_;
 };
 
-/// That the driver refuses is no fault here: the caller does without.
-bool is_done(cudaError_t status) {
-  if (status != cudaSuccess) cudaGetLastError();
-  return status == cudaSuccess;
-}
-
 }  // namespace
 
 std::unique_ptr<Recording> record_graph(cudaStream_t stream, std::shared_ptr<GraphNeeds> needs,
-                                        const std::function<void()>& work) {
+                                        const std::function<void()>& work, std::string& why_not) {
+  // That the driver refuses is no fault here: the caller does without.
+  const auto is_done = [&](cudaError_t status) {
+    if (status == cudaSuccess) return true;
+    cudaGetLastError();
+    if (why_not.empty()) why_not = cudaGetErrorString(status);
+    return false;
+  };
   // Relaxed: memory may be obtained meanwhile.
   if (!is_done(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed))) return nullptr;
-  bool whole = true;
   const auto end = [&] {
     cudaGraph_t graph = nullptr;
-    whole = is_done(cudaStreamEndCapture(stream, &graph)) && whole;
+    is_done(cudaStreamEndCapture(stream, &graph));
     return GraphHandle(graph);
   };
   try {
     work();
-  } catch (const NeedsHost&) {
-    whole = false;
-  } catch (const Error&) {
-    whole = false;
+  } catch (const NeedsHost& needed) {
+    why_not = needed.what;
+  } catch (const Error& error) {
+    why_not = error.what();
   } catch (...) {
     end();
     throw;
   }
   GraphHandle graph = end();
   cudaGraphExec_t made = nullptr;
-  if (!whole || !graph || !is_done(cudaGraphInstantiate(&made, graph.get(), 0))) return nullptr;
+  if (!why_not.empty() || !graph || !is_done(cudaGraphInstantiate(&made, graph.get(), 0))) return nullptr;
   return std::make_unique<Graph>(stream, std::move(needs), std::move(graph), GraphExecHandle(made));
 }
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "backend/backend.h"
@@ -22,8 +23,9 @@ class GraphRecording : public Recording {
 };
 
 /// Captures what `work` launches on `stream`. Null where it threw NeedsHost or an Error, or the driver cannot make a
-/// graph of it: done without a recording it works, or says why not. What it needs may grow while it runs.
+/// graph of it, and why_not says which: done without a recording it works, or throws. What it needs may grow while it
+/// runs.
 std::unique_ptr<Recording> record_graph(cudaStream_t stream, std::shared_ptr<GraphNeeds> needs,
-                                        const std::function<void()>& work);
+                                        const std::function<void()>& work, std::string& why_not);
 
 }  // namespace gsnet::cuda

@@ -49,8 +49,10 @@ struct ConvEnd {
   bool plain() const { return bias == nullptr && addend == nullptr && scale == 1 && !clips(); }
 };
 
-/// Thrown while work is noted by what needs the host: a transfer, a wait.
-struct NeedsHost {};
+/// Thrown while work is noted by what needs the host.
+struct NeedsHost {
+  const char* what;  ///< "a copy to the host"
+};
 
 class Runtime {
  public:
@@ -75,8 +77,9 @@ class Runtime {
   /// As to_device, and `from` may go when it returns: by memory that the device reads itself, on a stream of its own,
   /// so that bytes travel while earlier work runs.
   virtual void stage(void* to, const void* from, size_t bytes) = 0;
-  /// Backend::record.
-  virtual std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before) = 0;
+  /// Backend::record; why_not is set where null is returned.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before,
+                                            std::string& why_not) = 0;
   /// Whether work is being noted, and the host must not look at results.
   virtual bool noting() const = 0;
 

@@ -75,10 +75,13 @@ Var GsRotation::matrix(Tape& tape) const {
   const bool constant = !tape.mode().record || tape.mode().frozen;
   if (!tape.mode().training && constant && kept_ && kept_version_ == version) return tape.input(kept_);
   const int64_t n = patterns_.front().size();
-  Tensor identity = Tensor::empty({n, n}, DType::f64);
-  std::ranges::fill(identity.host<double>(), 0.0);
-  for (int64_t i = 0; i < n; ++i) identity.data<double>()[i * n + i] = 1;
-  Var q = tape.input(backend_.upload(identity));
+  if (!identity_) {
+    Tensor identity = Tensor::empty({n, n}, DType::f64);
+    std::ranges::fill(identity.host<double>(), 0.0);
+    for (int64_t i = 0; i < n; ++i) identity.data<double>()[i * n + i] = 1;
+    identity_ = backend_.upload(identity);
+  }
+  Var q = tape.input(identity_);
   for (size_t i = generators_.size(); i-- > 0;) {
     const Var k = ops::skew_from_triangle(tape.use(generators_[i]), patterns_[i].block());
     q = ops::rotate(q, ops::cayley(k), {.pattern = patterns_[i], .transpose = true});

@@ -39,7 +39,8 @@ class GsRotation final : public UnaryModule {
   Backend& backend_;
   std::vector<BlockPattern> patterns_;
   mutable std::vector<Parameter> generators_;
-  mutable Tensor kept_;  // in evaluation
+  mutable Tensor kept_;      // in evaluation
+  mutable Tensor identity_;  // that the product of factors begins with
   mutable uint64_t kept_version_ = 0;
 };
 

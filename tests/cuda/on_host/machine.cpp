@@ -52,10 +52,11 @@ class EmulatedRuntime final : public cuda::Runtime {
     launches_([=] { std::memset(to, 0, bytes); });
   }
   void synchronise() override {
-    if (launches_.noting()) throw cuda::NeedsHost();
+    if (launches_.noting()) throw cuda::NeedsHost{"the host is needed"};
   }
 
-  std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before) override {
+  std::unique_ptr<Recording> record(const std::function<void()>& work, const Recording* before,
+                                    std::string& why_not) override {
     auto made = std::make_unique<Noted>();
     const auto* noted = dynamic_cast<const Noted*>(before);
     made->memory = noted != nullptr ? noted->memory : make_pool(memory_);
@@ -67,10 +68,12 @@ class EmulatedRuntime final : public cuda::Runtime {
     };
     try {
       work();
-    } catch (const cuda::NeedsHost&) {
+    } catch (const cuda::NeedsHost& needed) {
       made = nullptr;
-    } catch (const Error&) {
+      why_not = needed.what;
+    } catch (const Error& error) {
       made = nullptr;
+      why_not = error.what();
     } catch (...) {
       end();
       throw;
