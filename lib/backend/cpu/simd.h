@@ -52,8 +52,8 @@ static inline Vector multiply_add(Vector a, Vector b, Vector c) {
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-#if defined(__AVX2__) && !defined(__AVX512F__)
-static inline __m256i first_lanes(int64_t count) {
+#if defined(__AVX2__)
+[[maybe_unused]] static inline __m256i first_lanes(int64_t count) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 #endif

@@ -110,29 +110,44 @@ struct HalfTiles {
   return made;
 }
 
-/// transpose_tile of 16 x 8, and transpose_tile_out of 8 x 16: groups of eight channels are common.
-[[gnu::always_inline]] static inline void transpose_eight(const float* from, int64_t from_stride, float scale,
-                                                          float* to, int64_t to_stride) {
+/// transpose_tile of 16 rows by up to 8, and transpose_tile_out of up to 8 by 16: groups of few channels are common.
+[[gnu::always_inline]] static inline void transpose_few(const float* from, int64_t from_stride, int64_t columns,
+                                                        float scale, float* to, int64_t to_stride) {
+  const auto row = [&](int64_t i) {
+    const float* at = from + i * from_stride;
+    if (columns == 8) return load_half(at);
+    const Vector v = load_first(at, columns);
+    return picked<HalfOfLanes<0>>(v, v, HalfLanes());
+  };
   HalfTiles tile;
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
-    const HalfVector first = load_half(from + i * from_stride), second = load_half(from + (i + 8) * from_stride);
-    tile.rows[i] = fill(scale) * picked<JoinedLanes>(first, second, std::make_integer_sequence<int, kVector>());
+    tile.rows[i] = fill(scale) * picked<JoinedLanes>(row(i), row(i + 8), std::make_integer_sequence<int, kVector>());
   }
   tile = transposed(tile);
 #pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) store(to + i * to_stride, tile.rows[i]);
+  for (int i = 0; i < 8; ++i) {
+    if (i < columns) store(to + i * to_stride, tile.rows[i]);
+  }
 }
-[[gnu::always_inline]] static inline void transpose_eight_out(const float* from, int64_t from_stride, float* to,
-                                                              int64_t to_stride) {
+[[gnu::always_inline]] static inline void transpose_few_out(const float* from, int64_t from_stride, int64_t rows,
+                                                            float* to, int64_t to_stride) {
   HalfTiles tile;
 #pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) tile.rows[i] = load(from + i * from_stride);
+  for (int i = 0; i < 8; ++i) tile.rows[i] = i < rows ? load(from + i * from_stride) : Vector{};
   tile = transposed(tile);
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
-    store_half(to + i * to_stride, picked<HalfOfLanes<0>>(tile.rows[i], tile.rows[i], HalfLanes()));
-    store_half(to + (i + 8) * to_stride, picked<HalfOfLanes<1>>(tile.rows[i], tile.rows[i], HalfLanes()));
+    const HalfVector first = picked<HalfOfLanes<0>>(tile.rows[i], tile.rows[i], HalfLanes());
+    const HalfVector second = picked<HalfOfLanes<1>>(tile.rows[i], tile.rows[i], HalfLanes());
+    float *at = to + i * to_stride, *after = to + (i + 8) * to_stride;
+    if (rows == 8) {
+      store_half(at, first);
+      store_half(after, second);
+    } else {
+      _mm256_maskstore_ps(at, first_lanes(rows), first);
+      _mm256_maskstore_ps(after, first_lanes(rows), second);
+    }
   }
 }
 #endif
@@ -175,7 +190,7 @@ struct HalfTiles {
 static inline void transpose_tile(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float scale,
                                   float* to, int64_t to_stride) {
 #if defined(__AVX512F__)
-  if (rows == kTile && columns == 8) return transpose_eight(from, from_stride, scale, to, to_stride);
+  if (rows == kTile && columns <= 8) return transpose_few(from, from_stride, columns, scale, to, to_stride);
 #endif
   const Tile tile = load_transposed(from, from_stride, rows, columns, scale);
 #pragma GCC unroll 16
@@ -188,7 +203,7 @@ static inline void transpose_tile(const float* from, int64_t from_stride, int64_
 static inline void transpose_tile_out(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
                                       int64_t to_stride) {
 #if defined(__AVX512F__)
-  if (rows == 8 && columns == kTile) return transpose_eight_out(from, from_stride, to, to_stride);
+  if (rows <= 8 && columns == kTile) return transpose_few_out(from, from_stride, rows, to, to_stride);
 #endif
   Tile tile;
 #pragma GCC unroll 16
