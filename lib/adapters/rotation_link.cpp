@@ -74,6 +74,7 @@ std::vector<BlockPattern> RotationLink::patterns(int64_t n) const {
   if (spec().kind == AdapterKind::oft) return {BlockPattern::shuffled(spec().share ? block : n, block, 0)};
   std::vector<BlockPattern> made;
   const auto factors = static_cast<int>(spec().factors);
+  made.reserve(static_cast<size_t>(factors));
   for (int i = 0; i < factors; ++i) {
     made.push_back(spec().kind == AdapterKind::boft ? BlockPattern::butterfly(n, block, i, factors)
                                                     : BlockPattern::shuffled(n, block, i));
