@@ -373,6 +373,25 @@ TEST_CASE("cuda: a step that cannot be recorded leaves nothing behind", "[cuda][
   CHECK(test::numbers(*cuda, y) == std::vector<double>{3, 3});
 }
 
+TEST_CASE("cuda: uploads arrive in the order of the work around them", "[cuda]") {
+  const auto cuda = test::make_cuda();
+  if (cuda == nullptr) return;
+  for (const int64_t size : {int64_t{5}, int64_t{100'000}}) {  // small ones and large ones go different ways
+    Tensor sum = cuda->empty({size}), next = cuda->empty({size});
+    cuda->fill(0, sum);
+    double total = 0;
+    for (int step = 1; step <= 20; ++step) {  // nobody waits in between
+      Tensor host = Tensor::empty({size}, DType::f32);
+      std::fill_n(host.data<float>(), size, static_cast<float>(step));
+      cuda->assign(host, next);
+      cuda->binary(BinaryOp::add, sum, next, sum);
+      total += step;
+    }
+    const bool same = test::numbers(*cuda, sum) == std::vector<double>(static_cast<size_t>(size), total);
+    CHECK(same);
+  }
+}
+
 TEST_CASE("cuda: what only the device can see is an error at the next transfer", "[cuda]") {
   const auto cuda = test::make_cuda();
   if (cuda == nullptr) return;
