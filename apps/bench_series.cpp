@@ -84,18 +84,16 @@ SeriesTiming time_series(Backend& backend, const SeriesCase& c, const SeriesBenc
   timing.backward_macs = 2 * macs;
   const auto forward = [&](SeriesSaved& saved) {
     spec.composed ? composed_series(backend, x, k, series, y, &saved) : backend.conv_exp(x, k, series, y, &saved);
-    backend.synchronise();
   };
-  timing.forward_seconds = median_seconds(spec.seconds, [&] {
+  timing.forward_seconds = median_seconds_of_work(backend, spec.seconds, [&] {
     SeriesSaved saved;
     forward(saved);
   });
   SeriesSaved saved;
   forward(saved);
-  timing.backward_seconds = median_seconds(spec.seconds, [&] {
+  timing.backward_seconds = median_seconds_of_work(backend, spec.seconds, [&] {
     spec.composed ? composed_series_backward(backend, x, k, series, saved, y, &dx, &dk)
                   : backend.conv_exp_backward(x, k, series, saved, y, &dx, &dk);
-    backend.synchronise();
   });
   return timing;
 }

@@ -24,6 +24,19 @@ double median_seconds(double seconds, Call&& call) {
   return times[times.size() / 2];
 }
 
+/// The same of work on a machine: on a device several calls are under way before they are waited for, so that their
+/// launches and the wait are not what is timed.
+template <class Call>
+double median_seconds_of_work(Backend& machine, double seconds, Call&& call) {
+  const int calls = machine.device().kind == DeviceKind::cuda ? 8 : 1;
+  return median_seconds(seconds,
+                        [&] {
+                          for (int i = 0; i < calls; ++i) call();
+                          machine.synchronise();
+                        }) /
+         calls;
+}
+
 /// Random pictures (N, C, H, W) channels-last and labels (N) i32.
 struct BenchInputs {
   Tensor images, labels;

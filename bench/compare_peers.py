@@ -143,8 +143,8 @@ class Network:
                 continue
             train, evaluate = max(run[0] for run in of), max(run[1] for run in of)
             needed = work.get(name, work.get(SAME, (math.nan, math.nan)))
-            made[name] = (train, evaluate, min(run[2] for run in of), train * needed[0] / self.matmul,
-                          evaluate * needed[1] / self.matmul)
+            made[name] = (train, evaluate, min(run[2] for run in of), train * needed[0] / (self.matmul or math.nan),
+                          evaluate * needed[1] / (self.matmul or math.nan))
         return made
 
 

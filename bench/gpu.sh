@@ -33,6 +33,10 @@ try() {
 if [[ $(ldd "$(program gsnet)") == *"not found"* ]]; then
   brought=$("$python" -c 'import glob, sys; print(":".join(sorted(f for p in sys.path for f in glob.glob(p + "/nvidia/*/lib"))))')
   export LD_LIBRARY_PATH="$brought${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+  if missing=$(ldd "$(program gsnet)" | grep "not found"); then
+    echo "bench/gpu.sh: libraries are missing, and $python brings none of these: $(awk '{print $1}' <<<"$missing" | xargs)" >&2
+    exit 1
+  fi
 fi
 
 parity() {

@@ -31,8 +31,8 @@ void allow_shared(const void* kernel, int bytes) {
   const std::lock_guard lock(mutex);
   int& most = allowed[kernel];
   if (bytes <= most) return;
-  most = bytes;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "shared memory of a kernel");
+  most = bytes;
 }
 
 namespace {

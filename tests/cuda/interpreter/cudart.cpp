@@ -250,10 +250,11 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     if (of_device) must_hold(from, bytes, "a copy's source");
     if (on_device) must_hold(to, bytes, "a copy's destination");
     if (bytes == 0) return cudaSuccess;
+    const auto *start = static_cast<const std::byte*>(from), *there = static_cast<const std::byte*>(to);
+    if (start < there + bytes && there < start + bytes) throw Fault("a copy onto its own source");
     if (of_device || registry().pinned.contains(from)) {
       device.enqueue(stream, [=] { std::memmove(to, from, bytes); });
     } else {  // it is out of the host's memory when this returns
-      const auto* start = static_cast<const std::byte*>(from);
       device.enqueue(stream,
                      [=, held = std::vector<std::byte>(start, start + bytes)] { std::memcpy(to, held.data(), bytes); });
     }

@@ -139,8 +139,8 @@ std::byte* Warp::reach(int lane, uint64_t address, int bytes, Use use) {
           fmt::format("{} bytes {} at {} of {} bytes of shared memory", bytes, verb(), address, block_->shared.size()));
     }
     if (!block_->tracks->note(address, bytes, use, in_shared_.lane(lane))) {
-      fail(fmt::format("{} bytes {} at {} of shared memory with nothing to order it after another thread", bytes, verb(),
-                       address));
+      fail(fmt::format("{} bytes {} at {} of shared memory with nothing to order it after another thread", bytes,
+                       verb(), address));
     }
     return block_->shared.data() + address;
   } else {

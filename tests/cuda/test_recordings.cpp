@@ -1,0 +1,269 @@
+// Recorded work does what the work does.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <stdexcept>
+
+#include "adapters/adapter_cases.h"
+#include "core/error.h"
+#include "cuda/machine.h"
+#include "layers/architectures.h"
+#include "layers/graph.h"
+#include "support/op_cases.h"
+#include "train/trainer.h"
+
+namespace gsnet {
+namespace {
+
+Tensor pictures(Backend& cuda, const Description& net, int64_t images, int step) {
+  const Shape shape = {images, net.input[0], net.input[1], net.input[2]};
+  return cuda.download(test::make_input(cuda, {shape, Layout::channels_last}, static_cast<uint64_t>(step)));
+}
+
+Tensor labels_of(int64_t images, int step) {
+  Tensor labels = Tensor::empty({images}, DType::i32);
+  for (int64_t i = 0; i < images; ++i) labels.data<int32_t>()[i] = static_cast<int32_t>((step + i) % 10);
+  return labels;
+}
+
+Description small_lipconvnet(Attributes settings) {
+  settings.set("width", int64_t{8});
+  return make_architecture("lipconvnet", settings, {3, 32, 32}, 10);
+}
+
+/// What a run of twelve steps gives: losses and first logits on the way, and the state at its end. `before(step,
+/// trainer, graph)` may change what is trained.
+struct Run {
+  std::vector<double> losses;
+  std::vector<std::vector<double>> state;
+  std::vector<bool> recorded;
+};
+
+template <class Before>
+Run run_steps(Backend& cuda, const Description& net, OptimiserKind kind, bool recording, Before&& before,
+              const AdapterSpec* adapter) {
+  Run made;
+  Graph graph(net, cuda, RandomKey(2));
+  AdapterBank bank(graph);
+  if (adapter != nullptr) bank.attach("a", *adapter, {}, RandomKey(1));
+  Trainer trainer(graph, {.optimiser = {.kind = kind, .rate = 0.01}, .steps = 12});
+  std::vector<Tensor> others;  // that no step may write to
+  TapeProfile profile;
+  for (int step = 0; step < 12; ++step) {
+    before(step, trainer, graph);
+    if (!recording) trainer.set_profile(&profile);  // no step is a replay then
+    const int64_t images = step < 8 ? 1 : 2;
+    const Tensor x = pictures(cuda, net, images, step);
+    made.losses.push_back(trainer.step(x, labels_of(images, step)).loss);
+    made.recorded.push_back(trainer.recorded());
+    if (step == 4) {
+      for (int64_t size = 1; size < 3'000'000; size *= 3) {
+        others.push_back(cuda.empty({size}));
+        cuda.fill(5, others.back());
+      }
+    }
+    if (step % 3 == 2) {  // evaluations in between take and leave memory, and keep weights
+      Tape tape(cuda, {});
+      made.losses.push_back(test::numbers(cuda, graph.forward(tape, tape.input(cuda.upload(x))).value)[0]);
+    }
+  }
+  for (const Tensor& other : others) {
+    CHECK(cuda.sum_of_squares(other) == 25.0 * static_cast<double>(other.numel()));
+  }
+  for (const NamedTensor& named : trainer.state()) {
+    if (named.tensor->dtype() == DType::f32) made.state.push_back(test::numbers(cuda, *named.tensor));
+  }
+  return made;
+}
+
+const auto kNothing = [](int, Trainer&, Graph&) {};
+
+template <class Before>
+Run check_recorded_is_done(const Description& net, OptimiserKind kind, Before&& before,
+                           const AdapterSpec* adapter = nullptr) {
+  const auto recording = test::make_cuda(), plain = test::make_cuda();
+  if (recording == nullptr) return {};
+  const Run a = run_steps(*recording, net, kind, true, before, adapter),
+            b = run_steps(*plain, net, kind, false, before, adapter);
+  CHECK(a.losses == b.losses);
+  const bool same = a.state == b.state;
+  CHECK(same);
+  return a;
+}
+
+}  // namespace
+
+namespace {
+
+void check_recorded(const Description& net, OptimiserKind optimiser) {
+  const Run run = check_recorded_is_done(net, optimiser, kNothing);
+  for (size_t step = 0; step < run.recorded.size(); ++step) {
+    CHECK(run.recorded[step] == (step % 8 >= 2));  // another shape begins anew
+  }
+}
+
+}  // namespace
+
+TEST_CASE("cuda: recorded steps are steps, bit for bit", "[cuda][train]") {
+  check_recorded(small_lipconvnet({}), OptimiserKind::sgd);
+  check_recorded(make_architecture("resnet20", {{"statistics", std::string("batch")}}, {3, 8, 8}, 10),
+                 OptimiserKind::adamw);
+}
+
+TEST_CASE("cuda: recorded steps that save inputs are steps, bit for bit", "[cuda][train]") {
+  check_recorded(small_lipconvnet({{"save", std::string("input")}}), OptimiserKind::adamw);
+}
+
+TEST_CASE("cuda: steps that need the host go on without a recording", "[cuda][train]") {
+  const Description net = small_lipconvnet({{"scale", std::string("four_forms")}});
+  std::vector<std::vector<double>> losses(2);
+  for (const bool tries : {false, true}) {
+    const auto cuda = test::make_cuda();
+    if (cuda == nullptr) return;
+    Graph graph(net, *cuda, RandomKey(2));
+    Trainer trainer(graph, {.optimiser = {.kind = OptimiserKind::sgd, .rate = 0.01}, .steps = 4});
+    TapeProfile profile;
+    if (!tries) trainer.set_profile(&profile);
+    for (int step = 0; step < 4; ++step) {
+      losses[tries ? 1 : 0].push_back(trainer.step(pictures(*cuda, net, 1, step), labels_of(1, step)).loss);
+      CHECK(!trainer.recorded());
+    }
+  }
+  CHECK(losses[0] == losses[1]);
+}
+
+TEST_CASE("cuda: recorded steps with exponentials of matrices are steps, bit for bit", "[cuda][train]") {
+  for (const int64_t groups : {1, 4}) {
+    check_recorded(small_lipconvnet({{"variant", std::string("gs")}, {"groups2", groups}}), OptimiserKind::sgd);
+  }
+}
+
+TEST_CASE("cuda: recorded steps of adapters are steps, bit for bit", "[cuda][train][adapters]") {
+  const Description net = make_architecture("resnet20", {{"statistics", std::string("batch")}}, {3, 8, 8}, 10);
+  for (const AdapterSpec& spec : test::all_adapters()) {
+    INFO(test::name_of(spec));
+    const Run run = check_recorded_is_done(net, OptimiserKind::adamw, kNothing, &spec);
+    const bool recordable = spec.kind != AdapterKind::dora;  // whose lengths come from the host
+    for (size_t step = 0; step < run.recorded.size(); ++step) {
+      CHECK(run.recorded[step] == (recordable && step % 8 >= 2));
+    }
+  }
+}
+
+TEST_CASE("cuda: a recorded step that its matrices have outgrown is done again", "[cuda][train][adapters]") {
+  const Description net = {
+      {3, 8, 8},
+      {{"conv",
+        "conv2d",
+        {},
+        {{"channels", int64_t{8}}, {"kernel", int64_t{3}}, {"padding", int64_t{1}}, {"bias", false}}},
+       {"pool", "pool", {}, {{"global", true}}},
+       {"flatten", "flatten", {}, {}},
+       {"head", "linear", {}, {{"features", int64_t{10}}}}}};
+  AdapterSpec spec;
+  spec.kind = AdapterKind::gsoft;
+  spec.map = OrthogonalMap::exp;
+  spec.block = 4;
+  const Run run = check_recorded_is_done(
+      net, OptimiserKind::adamw,
+      [](int step, Trainer&, Graph& graph) {
+        if (step != 5) return;
+        for (const NamedParameter& named : parameters_of(graph)) {
+          if (named.name.find(".a.") == std::string::npos) continue;  // the adapter's generators
+          graph.backend().scale(300, named.parameter->value, named.parameter->value);
+          named.parameter->changed();
+        }
+      },
+      &spec);
+  if (run.recorded.empty()) return;
+  CHECK((run.recorded[4] && !run.recorded[5] && run.recorded[7]));
+}
+
+TEST_CASE("cuda: recorded exponentials follow their matrices, up to a few times their size", "[cuda]") {
+  const auto cuda = test::make_cuda(), beside = test::make_cuda();
+  if (cuda == nullptr) return;
+  const Tensor host = cuda->download(test::make_input(*cuda, {{2, 6, 6}}, 1));
+  const auto times = [&](double factor) {
+    Tensor scaled = Tensor::empty(host.shape(), DType::f32);
+    for (int64_t i = 0; i < host.numel(); ++i) {
+      scaled.data<float>()[i] = static_cast<float>(factor) * host.data<float>()[i];
+    }
+    return scaled;
+  };
+  Tensor a = cuda->upload(times(1)), e = cuda->empty_like(a), da = cuda->empty_like(a);
+  const Tensor de = cuda->upload(host), de_beside = beside->upload(host);
+  cuda->matrix_exp(a, e);
+  const auto recorded = cuda->record(
+      [&] {
+        cuda->matrix_exp(a, e);
+        cuda->matrix_exp_backward(a, de, da);
+      },
+      nullptr);
+  REQUIRE(recorded != nullptr);
+  for (const double factor : {1.0, 0.01, 3.0}) {
+    INFO("matrices times " << factor);
+    cuda->assign(times(factor), a);
+    recorded->replay();
+    cuda->synchronise();
+    CHECK(recorded->outgrown() == (factor == 3));
+    const Tensor b = beside->upload(times(factor));
+    Tensor expected = beside->empty_like(b), expected_da = beside->empty_like(b);
+    beside->matrix_exp(b, expected);
+    beside->matrix_exp_backward(b, de_beside, expected_da);
+    CHECK(test::numbers(*cuda, e) == test::numbers(*beside, expected));
+    CHECK(test::numbers(*cuda, da) == test::numbers(*beside, expected_da));
+  }
+  for (const double factor : {100.0, 1e9, std::nan("")}) {
+    INFO("matrices times " << factor);
+    cuda->assign(times(factor), a);
+    recorded->replay();
+    CHECK_THROWS_WITH(cuda->download(e), Catch::Contains(factor == 100 ? "four times as large" : "must be finite"));
+    CHECK_NOTHROW(cuda->download(e));
+  }
+}
+
+TEST_CASE("cuda: a recording goes where what is trained changes, or its results are read elsewhere", "[cuda][train]") {
+  const Description net = small_lipconvnet({});
+  const auto train_only = [](Graph& graph, std::string_view end) {
+    for (const NamedParameter& named : parameters_of(graph)) named.parameter->trainable = named.name.ends_with(end);
+  };
+  const Run thawed = check_recorded_is_done(net, OptimiserKind::sgd, [&](int step, Trainer&, Graph& graph) {
+    if (step == 0 || step == 6) train_only(graph, step == 0 ? "bias" : "");
+  });
+  if (thawed.recorded.empty()) return;
+  CHECK((thawed.recorded[5] && !thawed.recorded[6]));
+  const Description quick = make_architecture("resnet20", {{"statistics", std::string("batch")}}, {3, 8, 8}, 10);
+  TapeProfile profile;
+  check_recorded_is_done(quick, OptimiserKind::sgd, [&](int step, Trainer& trainer, Graph&) {
+    trainer.set_profile(step == 4 ? &profile : nullptr);
+  });
+  // A parameter that is assigned lies elsewhere.
+  check_recorded_is_done(quick, OptimiserKind::adamw, [](int step, Trainer&, Graph& graph) {
+    if (step != 5) return;
+    Parameter& parameter = *parameters_of(graph)[0].parameter;
+    Tensor moved = graph.backend().empty_like(parameter.value);
+    graph.backend().scale(0.5, parameter.value, moved);
+    parameter.value = moved;
+    parameter.changed();
+  });
+}
+
+TEST_CASE("cuda: a step that cannot be recorded leaves nothing behind", "[cuda][train]") {
+  const auto cuda = test::make_cuda();
+  if (cuda == nullptr) return;
+  const Tensor x = cuda->upload(Tensor::of<float>({2}, {1, 2}));
+  Tensor y = cuda->empty({2});
+  cuda->fill(0, y);
+  const auto copied = cuda->record([&] { cuda->copy(x, y); }, nullptr);
+  REQUIRE(copied != nullptr);
+  CHECK(test::numbers(*cuda, y) == std::vector<double>{0, 0});
+  copied->replay();
+  CHECK(test::numbers(*cuda, y) == std::vector<double>{1, 2});
+  CHECK(cuda->record([&] { cuda->download(x); }, nullptr) == nullptr);
+  CHECK(cuda->record([&] { throw Error("full"); }, nullptr) == nullptr);
+  CHECK_THROWS_AS(cuda->record([&] { throw std::runtime_error("other"); }, nullptr), std::runtime_error);
+  cuda->fill(3, y);  // at once again
+  CHECK(test::numbers(*cuda, y) == std::vector<double>{3, 3});
+}
+
+}  // namespace gsnet
