@@ -115,7 +115,14 @@ TEST_CASE("cuda: recorded steps that save inputs are steps, bit for bit", "[cuda
 }
 
 TEST_CASE("cuda: steps that need the host go on without a recording", "[cuda][train]") {
-  const Description net = small_lipconvnet({{"scale", std::string("four_forms")}});
+  const Description net = {{3, 8, 8},
+                           {{"conv",
+                             "skew_conv",
+                             {},
+                             {{"channels", int64_t{8}}, {"groups", int64_t{2}}, {"scale", std::string("four_forms")}}},
+                            {"pool", "pool", {}, {{"global", true}}},
+                            {"flatten", "flatten", {}, {}},
+                            {"head", "linear", {}, {{"features", int64_t{10}}}}}};
   std::vector<std::vector<double>> losses(2);
   for (const bool tries : {false, true}) {
     const auto cuda = test::make_cuda();
