@@ -4,33 +4,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <string>
 #include <vector>
 
+#include "apps/bench_timing.h"
 #include "support/op_cases.h"
 
 namespace {
 
 using namespace gsnet;
-
-/// Median microseconds of a call, of at least five and a twentieth of a second.
-template <class Call>
-double microseconds(Call&& call) {
-  using Clock = std::chrono::steady_clock;
-  call();
-  std::vector<double> times;
-  const Clock::time_point begin = Clock::now();
-  while (times.size() < 5 || Clock::now() - begin < std::chrono::milliseconds(50)) {
-    const Clock::time_point one = Clock::now();
-    call();
-    times.push_back(std::chrono::duration<double, std::micro>(Clock::now() - one).count());
-  }
-  std::ranges::nth_element(times, times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2));
-  return times[times.size() / 2];
-}
 
 struct Timing {
   double forward, both;
@@ -50,14 +34,9 @@ Timing time_op(Backend& backend, const test::OpCase& op, int64_t images) {
     if (!dy) dy = test::make_input(backend, {y.shape(), y.value.layout()}, 999);
     if (backward) tape.backward(y, dy);
   };
-  // On a device several are under way before they are waited for.
-  const int calls = backend.device().kind == DeviceKind::cuda ? 8 : 1;
   const auto timed = [&](bool backward) {
-    return microseconds([&] {
-             for (int i = 0; i < calls; ++i) run(backward);
-             backend.synchronise();
-           }) /
-           calls;
+    constexpr double kSeconds = 0.05;
+    return 1e6 * apps::median_seconds_of_work(backend, kSeconds, [&] { run(backward); });
   };
   const double forward = timed(false);
   return {forward, timed(true)};

@@ -2,12 +2,13 @@
 #include <cublas_v2.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "cuda/interpreter/device.h"
 #include "cuda/interpreter/fault.h"
+#include "cuda/interpreter/numbers.h"
 
 namespace gsnet::ptx {
 namespace {
@@ -18,14 +19,7 @@ struct Blas {
 
 Blas& blas_of(cublasHandle_t handle) { return *reinterpret_cast<Blas*>(handle); }
 
-float rounded(float value, bool to_tf32) {
-  if (!to_tf32) return value;
-  uint32_t bits = 0;
-  std::memcpy(&bits, &value, sizeof(bits));
-  bits = (bits + 0x1000) & ~uint32_t{0x1FFF};
-  std::memcpy(&value, &bits, sizeof(value));
-  return value;
-}
+float rounded(float value, bool tf32) { return tf32 ? std::bit_cast<float>(to_tf32(value)) : value; }
 
 /// Columns first; an entry of op(matrix).
 struct Matrix {
@@ -39,11 +33,8 @@ struct Matrix {
 
 template <class Call>
 cublasStatus_t call(cublasHandle_t handle, Call body) {
-  const cudaError_t done = Device::get().guarded([&] {
-    body(stream_of(blas_of(handle).stream));
-    return cudaSuccess;
-  });
-  return done == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+  const bool done = Device::get().does([&] { body(stream_of(blas_of(handle).stream)); });
+  return done ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
 /// a = L U with rows exchanged, in place; pivots count from 1.

@@ -226,11 +226,7 @@ void check_operands(const Described& graph, const std::map<int64_t, float*>& giv
 
 template <class Call>
 cudnnStatus_t call(Call body) {
-  const cudaError_t done = Device::get().guarded([&] {
-    body();
-    return cudaSuccess;
-  });
-  return done == cudaSuccess ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED;
+  return Device::get().does(body) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED;
 }
 
 }  // namespace

@@ -62,6 +62,15 @@ class Device {
     }
   }
 
+  /// The same of what has nothing to return: whether it went well.
+  template <class Call>
+  bool does(Call call) {
+    return guarded([&] {
+             call();
+             return cudaSuccess;
+           }) == cudaSuccess;
+  }
+
   void enqueue(Stream& stream, Work work);
   void wait(Stream& stream, const std::shared_ptr<Event>& event);
   void record(Stream& stream, const std::shared_ptr<Event>& event);

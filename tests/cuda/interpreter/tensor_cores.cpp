@@ -2,6 +2,7 @@
 #include <bit>
 
 #include "cuda/interpreter/forms.h"
+#include "cuda/interpreter/numbers.h"
 
 namespace gsnet::ptx {
 namespace {
@@ -14,13 +15,6 @@ uint16_t to_bf16(float value) {
   if ((bits & 0x7FFFFFFF) > 0x7F800000) return 0x7FFF;
   bits += 0x7FFF + (bits >> 16 & 1);
   return static_cast<uint16_t>(bits >> 16);
-}
-
-/// To the nearest, halves away from zero.
-uint32_t to_tf32(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if ((bits & 0x7F800000) == 0x7F800000) return bits;
-  return (bits + 0x1000) & ~uint32_t{0x1FFF};
 }
 
 void pack_bf16(const Instruction& i, Warp& warp) {
