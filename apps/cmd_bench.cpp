@@ -93,6 +93,7 @@ int bench_command(const std::vector<std::string>& arguments) {
               "a recipe's: FILE.toml")
       .value("network", "with --adapter: a network known by name", "resnet20")
       .value("precision", "of the training step's and the series' products: f32, tf32 or bf16", "f32")
+      .value("segments", "of the training step: activations kept between so many parts only (0: all)", "0")
       .flag("direct", "evaluation and --series by direct sums, whose rounding errors certificates bound")
       .flag("composed", "--series by the machine's convolutions and passes of elements, to compare with")
       .flag("profile", "also where the time goes, op by op")
@@ -150,6 +151,7 @@ int bench_command(const std::vector<std::string>& arguments) {
   Trainer trainer(graph, {.optimiser = {.rate = 0.1},
                           .schedule = {.kind = ScheduleKind::constant},
                           .steps = 1'000'000,
+                          .segments = static_cast<int>(options.integer("segments", 0, 100'000)),
                           .precision = factors});
   const double train = timed("train", [&] { trainer.step(inputs.images, inputs.labels); });
   if (options.has("profile") && only != "eval") {
