@@ -20,7 +20,8 @@ Var conv2d(const Var& x, const Var& w, const ConvEpilogue<Var>& after, const Con
 /// says.
 Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec);
 /// The same between a space-to-depth, two channel maps and a bias (C') or null: y (N, C', H / block, W / block). Saves
-/// x (where spec.save says input, its remake if it has one), k (or its remake) and what spec.save says.
+/// x (where spec.save says input, its remake if it has one), k (or its remake) and what spec.save says; with output, no
+/// x where the maps are permutations and what reads y hands it back.
 Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t block, const ChannelMap& before,
                      const ChannelMap& after, const Var* bias);
 /// y (N, O) = x (N, I) w', w (O, I). Saves x, w.
@@ -82,7 +83,7 @@ Var prelu(const Var& x, const Var& slope);
 /// Over the channels of x (N, C) or (N, C, H, W). Saves the result alone.
 Var softmax(const Var& x);
 
-/// The result has a remake.
+/// The result has a remake. Saves one bit a pair where its reader hands the result back.
 Var maxmin(const Var& x, const MaxMinSpec& spec);
 Var group_sort(const Var& x, int64_t size);
 Var householder(const Var& x, const Var& theta, Pairing pairing);

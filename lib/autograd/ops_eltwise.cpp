@@ -112,13 +112,33 @@ Var maxmin(const Var& x, const MaxMinSpec& spec) {
     backend.maxmin(spec, of, y);
     return y;
   };
-  Var y =
-      x.tape->record("maxmin", sorted(x.value), {&x}, [&backend, spec, xv = x.value](GradSink& sink, const Tensor& dy) {
-        Tensor dx = backend.empty_like(xv);
-        backend.maxmin_backward(spec, xv, dy, dx);
-        sink.give(0, dx);
-      });
-  if (y.tracked()) y.remake = [sorted, xv = x.value] { return sorted(xv); };
+  struct Kept {
+    Tensor x, order;  // one of them
+  };
+  auto kept = std::make_shared<Kept>(Kept{x.value, {}});
+  auto result = std::make_shared<HandedBack>([&backend, spec, kept] {
+    kept->order = Tensor::empty(order_shape(kept->x), DType::i32, Layout::row_major, backend.memory());
+    backend.maxmin_order(spec, kept->x, kept->order);
+    kept->x = {};
+  });
+  if (x.handed_back) x.handed_back->promise();
+  Var y = x.tape->record("maxmin", sorted(x.value), {&x},
+                         [&backend, spec, kept, result, given = x.handed_back](GradSink& sink, const Tensor& dy) {
+                           Tensor dx = backend.empty_like(dy), xv = kept->x;
+                           if (kept->order) {
+                             const Tensor yv = result->take();
+                             xv = backend.empty_like(yv);
+                             backend.exchange_pairs(spec.pairing, kept->order, yv, xv);
+                             backend.exchange_pairs(spec.pairing, kept->order, dy, dx);
+                           } else {
+                             backend.maxmin_backward(spec, xv, dy, dx);
+                           }
+                           if (given) given->give(xv);
+                           sink.give(0, dx);
+                         });
+  if (!y.tracked()) return y;
+  y.remake = [sorted, xv = x.value] { return sorted(xv); };
+  y.handed_back = result;
   return y;
 }
 

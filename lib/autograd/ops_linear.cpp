@@ -1,7 +1,10 @@
 // Convolution, series and products.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "autograd/ops.h"
 #include "core/error.h"
@@ -79,6 +82,30 @@ Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec) {
       });
 }
 
+namespace {
+
+bool is_permutation(const ChannelMap& map) {
+  return map.inputs() == map.outputs() && std::ranges::find(map.source(), -1) == map.source().end();
+}
+
+/// x of y, the result of a layer whose maps are permutations; ends.bias may be an empty tensor.
+Tensor undone(Backend& backend, const Tensor& y, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends) {
+  Tensor z = y;
+  if (*ends.bias) {
+    Tensor minus = backend.empty_like(*ends.bias);
+    backend.scale(-1, *ends.bias, minus);
+    z = backend.empty_like(y);
+    backend.add_bias(y, minus, z);
+  }
+  const SeriesSpec inverse{.coefficients = spec.inverse, .groups = spec.groups, .products = spec.products};
+  const ChannelMap before = ends.after->adjoint(), after = ends.before->adjoint();
+  Tensor x = backend.empty_like(y);
+  backend.conv_exp_between(z, k, inverse, {1, &before, &after, nullptr}, x, nullptr);
+  return x;
+}
+
+}  // namespace
+
 Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t block, const ChannelMap& before,
                      const ChannelMap& after, const Var* bias) {
   Backend& backend = x.tape->backend();
@@ -99,22 +126,38 @@ Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t
   const SeriesEnds ends = {block, &before, &after, bias != nullptr ? &bias->value : nullptr};
   backend.conv_exp_between(x.value, k.value, spec, ends, y, wants_dk ? saved.get() : nullptr);
   const Var none;
-  const Kept input = saved->with_input ? Kept(Var()) : spec.save == SeriesSave::input ? Kept(x) : Kept(Var{x.value});
-  return x.tape->record(
+  // Who hands x back keeps it itself, or makes it from y: not by the op that made it, which keeps nothing then.
+  const bool chained = wants_dk && spec.save == SeriesSave::output;
+  auto input = std::make_shared<std::optional<Kept>>(saved->with_input                              ? Var()
+                                                     : spec.save == SeriesSave::iterates || chained ? Var{x.value}
+                                                                                                    : x);
+  std::shared_ptr<HandedBack> result;
+  const std::shared_ptr<HandedBack> given = chained ? x.handed_back : nullptr;
+  if (given) given->promise();
+  if (chained && block == 1 && is_permutation(before) && is_permutation(after)) {
+    result = std::make_shared<HandedBack>([input] { input->reset(); });
+  }
+  Var made = x.tape->record(
       "conv_exp", y, {&x, &k, bias != nullptr ? bias : &none},
-      [&backend, input, kept = Kept(k), spec, saved, block, before, after](GradSink& sink, const Tensor& dy) {
+      [&backend, input, result, given, kept = Kept(k), spec, saved, block, before, after,
+       b = result && bias != nullptr ? bias->value : Tensor()](GradSink& sink, const Tensor& dy) {
         if (sink.needs(2)) {
           Tensor db = backend.empty({after.outputs()});
           backend.sum_to_channels(dy, db);
           sink.give(2, db);
         }
-        Tensor dx, dk;
-        backend.conv_exp_between_backward(sink.needs(1) ? input() : Tensor(), kept(), spec,
-                                          {block, &before, &after, nullptr}, *saved, dy, sink.needs(0) ? &dx : nullptr,
-                                          sink.needs(1) ? &dk : nullptr);
+        Tensor dx, dk, xv, kv = kept();
+        if (sink.needs(1)) {
+          xv = *input ? (**input)() : undone(backend, result->take(), kv, spec, {block, &before, &after, &b});
+        }
+        if (given) given->give(xv);
+        backend.conv_exp_between_backward(std::move(xv), std::move(kv), spec, {block, &before, &after, nullptr}, *saved,
+                                          dy, sink.needs(0) ? &dx : nullptr, sink.needs(1) ? &dk : nullptr);
         if (dk) sink.give(1, dk);
         if (dx) sink.give(0, dx);
       });
+  if (made.tracked()) made.handed_back = result;
+  return made;
 }
 
 Var linear(const Var& x, const Var& w) {

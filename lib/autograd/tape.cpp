@@ -6,6 +6,16 @@
 
 namespace gsnet {
 
+void HandedBack::promise() {
+  if (std::exchange(promised_, true)) return;
+  let_go_();
+}
+
+Tensor HandedBack::take() {
+  GSNET_CHECK(value_, "[backward] a value was not kept, and the layer that would have made it again led nowhere");
+  return std::exchange(value_, Tensor());
+}
+
 void Tape::lap(const char* op, bool backward) {
   if (mode_.profile == nullptr) return;
   backend_.synchronise();

@@ -6,9 +6,11 @@
 #include <functional>
 #include <initializer_list>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "autograd/parameter.h"
@@ -19,6 +21,24 @@ namespace gsnet {
 
 class Tape;
 
+/// A value that its maker need not keep: an op that reads it and has it in its backward pass anyway promises to hand it
+/// back, before it gives its gradient. How orthogonal layers keep no activations: each makes its input again from its
+/// output (Gomez et al., "The reversible residual network", NeurIPS 2017).
+class HandedBack {
+ public:
+  /// `let_go`: what the maker does once there is a promise.
+  explicit HandedBack(std::function<void()> let_go) : let_go_(std::move(let_go)) {}
+  void promise();
+  void give(Tensor value) { value_ = std::move(value); }
+  /// Throws Error when the reader that promised had no part in what is differentiated.
+  Tensor take();
+
+ private:
+  std::function<void()> let_go_;
+  bool promised_ = false;
+  Tensor value_;
+};
+
 /// A tensor and its place on a tape. Without a place it is a constant: nothing is recorded for it.
 struct Var {
   Tensor value;
@@ -26,6 +46,8 @@ struct Var {
   int32_t id = -1;
   /// Where that is cheap and memory matters: makes the value again, bit for bit. See Kept.
   std::function<Tensor()> remake = {};
+  /// Where the maker would rather not keep the value.
+  std::shared_ptr<HandedBack> handed_back = {};
 
   const Shape& shape() const { return value.shape(); }
   bool tracked() const { return id >= 0; }

@@ -24,6 +24,9 @@ struct MaxMinSpec {
   bool operator==(const MaxMinSpec&) const = default;
 };
 
+/// Words of 32 pairs each that tell which pairs of x are exchanged.
+inline Shape order_shape(const Tensor& x) { return {(x.numel() / 2 + 31) / 32}; }
+
 class EltwiseKernels {
  public:
   virtual ~EltwiseKernels() = default;
@@ -65,6 +68,10 @@ class EltwiseKernels {
   /// gradient too. Not in place.
   virtual void maxmin(const MaxMinSpec& spec, const Tensor& x, Tensor& y) = 0;
   virtual void maxmin_backward(const MaxMinSpec& spec, const Tensor& x, const Tensor& dy, Tensor& dx) = 0;
+  /// Which pairs of x maxmin exchanges: bit i % 32 of word i / 32 of `order`, i32, is pair i, counted pixel by pixel.
+  virtual void maxmin_order(const MaxMinSpec& spec, const Tensor& x, Tensor& order) = 0;
+  /// y: x with these pairs exchanged. Its own inverse and adjoint.
+  virtual void exchange_pairs(Pairing pairing, const Tensor& order, const Tensor& x, Tensor& y) = 0;
   /// GroupSort (Anil et al., 2019): each run of `size` neighbouring channels in descending order, ties stable.
   virtual void group_sort(int64_t size, const Tensor& x, Tensor& y) = 0;
   virtual void group_sort_backward(int64_t size, const Tensor& x, const Tensor& dy, Tensor& dx) = 0;

@@ -21,6 +21,7 @@ namespace gsnet {
 enum class SeriesSave : uint8_t {
   iterates,  ///< the Horner iterates: degree - 1 tensors as large as x, no recomputation
   input,     ///< nothing: the backward pass computes them again, and x too where its op can make it again
+  output,    ///< as input, and not even x where y will be at hand in the backward pass: by the series' inverse
 };
 
 /// How the products of a convolution are summed.
@@ -51,6 +52,7 @@ struct SeriesSpec {
   SeriesSave save = SeriesSave::iterates;
   SeriesProducts products = SeriesProducts::direct;
   std::shared_ptr<SeriesCache> cache = {};  ///< null: k may be another the next time
+  std::vector<double> inverse = {};         ///< with save = output: coefficients of the inverse; machines ignore it
 
   int degree() const { return static_cast<int>(coefficients.size()) - 1; }
 };

@@ -171,6 +171,32 @@ TEST_CASE("an economised series is shorter and close", "[series]") {
   }
 }
 
+TEST_CASE("an inverse series undoes a series", "[series]") {
+  for (const SeriesForm& form :
+       {SeriesForm{SeriesFamily::taylor, 5}, {SeriesFamily::taylor, 12}, {SeriesFamily::chebyshev, 3}}) {
+    const double radius = form.degree == 3 ? 1.155 : 2.1;
+    const auto c = series_coefficients(form, radius);
+    size_t before = 0;
+    for (const double error : {1e-3, 1e-5, 1e-7}) {
+      const auto inverse = inverse_coefficients(c, radius, error);
+      CAPTURE(form.degree, error, inverse.size());
+      double apart = 0;
+      for (int i = -500; i <= 500; ++i) {
+        const std::complex<double> z(0, radius * i / 500);
+        std::complex<double> p = 0, q = 0;
+        for (size_t n = c.size(); n-- > 0;) p = p * z + c[n];
+        for (size_t n = inverse.size(); n-- > 0;) q = q * z + inverse[n];
+        apart = std::max(apart, std::abs(p * q - 1.0));
+      }
+      CHECK(apart <= 1.1 * error);  // |p| is 1.1 at most
+      CHECK(inverse.size() > before);
+      before = inverse.size();
+    }
+  }
+  CHECK_THROWS_WITH(inverse_coefficients({1, 0.5, 1}, 1, 1e-5),
+                    Catch::Contains("no inverse") || Catch::Contains("more than 24"));
+}
+
 TEST_CASE("series never expand where that is claimed", "[series]") {
   for (const int degree : {4, 8, 12}) {
     const double limit = degree == 4 ? 2.828 : degree == 8 ? 3.395 : 3.379;

@@ -79,4 +79,39 @@ TEST_CASE("segments give the same gradients and statistics for less memory", "[g
   }
 }
 
+TEST_CASE("inputs made again from outputs give the same gradients for less memory", "[graph][segments]") {
+  const auto cpu = make_backend({"cpu", 2});
+  for (const char* scale : {"stretch", "four_forms"}) {
+    std::vector<Step> steps;
+    for (const char* save : {"iterates", "input", "output"}) {
+      const Attributes settings = {{"depth", int64_t{15}},     {"width", int64_t{8}},   {"variant", std::string("gs")},
+                                   {"groups", int64_t{2}},     {"groups2", int64_t{2}}, {"scale", std::string(scale)},
+                                   {"save", std::string(save)}};
+      steps.push_back(step(*cpu, make_architecture("lipconvnet", settings, {3, 32, 32}, 10), 0, ""));
+    }
+    CAPTURE(scale, steps[0].peak, steps[1].peak, steps[2].peak);
+    const double size = largest(steps[0].gradients);
+    CHECK(difference(steps[0].gradients, steps[1].gradients) <= 1e-5 * size);
+    const double apart = difference(steps[0].gradients, steps[2].gradients);
+    CHECK(apart <= 1e-4 * size);
+    CHECK(apart > 0);  // they were made again
+    CHECK(steps[2].peak < 0.8 * static_cast<double>(steps[1].peak));
+  }
+}
+
+TEST_CASE("a value that nobody hands back is an error", "[tape]") {
+  const auto cpu = make_backend({"cpu", 1});
+  Tape tape(*cpu, {.record = true, .training = true});
+  SeriesSpec spec{{1, 1, 0.5}, 1, SeriesSave::output};
+  spec.inverse = {1, -1, 0.5};
+  const ChannelMap same = ChannelMap::head(4, 4);
+  const Var x = tape.input(test::make_input(*cpu, {{1, 4, 3, 3}, Layout::channels_last}, 1), true);
+  Tensor kernel = cpu->empty({4, 4, 3, 3});
+  cpu->fill(0, kernel);
+  const Var k = tape.input(kernel, true);
+  const Var y = ops::maxmin(x, {});
+  ops::conv_exp_between(y, k, spec, 1, same, same, nullptr);  // read by nothing
+  CHECK_THROWS_WITH(tape.backward(ops::sum(y)), Catch::Contains("led nowhere"));
+}
+
 }  // namespace gsnet

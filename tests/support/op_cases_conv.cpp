@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "layers/orthogonal/coefficients.h"
 #include "support/op_case_inputs.h"
 
 namespace gsnet::test {
@@ -51,6 +52,28 @@ OpCase series_between(const char* name, OpInput x, int64_t block, int64_t inner,
   return made;
 }
 
+/// Two layers and what is between them, none of which keeps its input but the last.
+OpCase made_again(Pairing pairing, PairOrder order) {
+  constexpr int64_t kChannels = 8, kGroups = 2;
+  const OpInput kernel{{kChannels, kChannels / kGroups, 3, 3}, Layout::row_major, scaled(0.05)};
+  OpCase made{
+      std::string("conv_exp, inputs made again, ") + (order == PairOrder::max_first ? "max first" : "min first"),
+      {map(3, kChannels, 5, 4), kernel, kernel, {{kChannels}}},
+      {},
+      -1,
+      2e-5};
+  made.run = [=](Tape&, const std::vector<Var>& v) {
+    SeriesSpec spec{{1, 1, 1. / 2, 1. / 6, 1. / 24}, kGroups, SeriesSave::output};
+    spec.inverse = inverse_coefficients(spec.coefficients, 1.5, 1e-9);
+    const ChannelMap same = ChannelMap::head(kChannels, kChannels),
+                     shuffle = ChannelMap::shuffle(kChannels, kGroups, true);
+    Var y = ops::conv_exp_between(v[0], ops::skew(v[1], kGroups), spec, 1, same, shuffle, &v[3]);
+    y = ops::maxmin(y, {pairing, order});
+    return ops::conv_exp_between(y, ops::skew(v[2], kGroups), spec, 1, shuffle, same, nullptr);
+  };
+  return made;
+}
+
 }  // namespace
 
 void add_convolutions(std::vector<OpCase>& cases) {
@@ -64,6 +87,8 @@ void add_convolutions(std::vector<OpCase>& cases) {
   cases.push_back(conv("1x1", map(3, 8, 4, 4), {8, 4, 1, 1}, {.groups = 2}, false));
   cases.push_back(series_between("conv_exp between, channels added", map(3, 3, 4, 6), 2, 14, 14, false));
   cases.push_back(series_between("conv_exp between, channels dropped", map(17, 8, 5, 4), 1, 8, 5, true));
+  cases.push_back(made_again(Pairing::neighbours, PairOrder::max_first));
+  cases.push_back(made_again(Pairing::halves, PairOrder::min_first));
   const double unbounded = std::numeric_limits<double>::infinity();
   cases.push_back(conv_epilogue("relu", map(2, 8, 7, 5), {16, 8, 3, 3}, {.pad = {1, 1, 1, 1}}, 0, unbounded));
   cases.push_back(conv_epilogue("range", map(2, 6, 6, 6), {6, 1, 3, 3}, {.stride = {2, 2}, .groups = 6}, -1, 0.5));

@@ -184,6 +184,15 @@ void CheckBackend::maxmin_backward(const MaxMinSpec& spec, const Tensor& x, cons
        [&](Backend& on, Arguments& the) { on.maxmin_backward(spec, the.in(x), the.in(dy), the.out(dx)); });
 }
 
+void CheckBackend::maxmin_order(const MaxMinSpec& spec, const Tensor& x, Tensor& order) {
+  both("maxmin_order", [&](Backend& on, Arguments& the) { on.maxmin_order(spec, the.in(x), the.out(order)); });
+}
+
+void CheckBackend::exchange_pairs(Pairing pairing, const Tensor& order, const Tensor& x, Tensor& y) {
+  both("exchange_pairs",
+       [&](Backend& on, Arguments& the) { on.exchange_pairs(pairing, the.in(order), the.in(x), the.out(y)); });
+}
+
 void CheckBackend::group_sort(int64_t size, const Tensor& x, Tensor& y) {
   both("group_sort", [&](Backend& on, Arguments& the) { on.group_sort(size, the.in(x), the.out(y)); });
 }

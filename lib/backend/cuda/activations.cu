@@ -121,6 +121,40 @@ void CudaBackend::maxmin_backward(const MaxMinSpec& spec, const Tensor& x, const
   });
 }
 
+void CudaBackend::maxmin_order(const MaxMinSpec& spec, const Tensor& x, Tensor& order) {
+  const float* from = x.data<float>();
+  int32_t* words = order.data<int32_t>();
+  const int64_t channels = x.shape()[1], pairs = x.numel() / 2;
+  const bool halves = spec.pairing == Pairing::halves, max_first = spec.order == PairOrder::max_first;
+  for_each(stream(), order.numel(), [=] GSNET_DEVICE(int64_t word) {
+    uint32_t bits = 0;
+    for (int64_t i = 32 * word; i < pairs && i < 32 * word + 32; ++i) {
+      const int64_t pixel = i / (channels / 2) * channels;
+      const PairAt at = pair_at(halves, i % (channels / 2), channels);
+      const float a = from[pixel + at.first], b = from[pixel + at.second];
+      const bool swapped = max_first ? a < b : b < a;
+      bits |= (swapped ? 1U : 0U) << (i % 32);
+    }
+    words[word] = static_cast<int32_t>(bits);
+  });
+}
+
+void CudaBackend::exchange_pairs(Pairing pairing, const Tensor& order, const Tensor& x, Tensor& y) {
+  const float* from = x.data<float>();
+  const int32_t* words = order.data<int32_t>();
+  float* to = y.data<float>();
+  const int64_t channels = x.shape()[1];
+  const bool halves = pairing == Pairing::halves;
+  for_each(stream(), x.numel() / 2, [=] GSNET_DEVICE(int64_t i) {
+    const int64_t pixel = i / (channels / 2) * channels;
+    const PairAt at = pair_at(halves, i % (channels / 2), channels);
+    const float a = from[pixel + at.first], b = from[pixel + at.second];
+    const bool swapped = (static_cast<uint32_t>(words[i / 32]) >> (i % 32) & 1U) != 0;
+    to[pixel + at.first] = swapped ? b : a;
+    to[pixel + at.second] = swapped ? a : b;
+  });
+}
+
 namespace {
 
 /// Where element i of a run goes in descending order, equal ones keeping theirs.

@@ -233,6 +233,44 @@ void HostEltwise<T>::maxmin_backward(const MaxMinSpec& spec, const Tensor& x, co
   });
 }
 
+template <class T>
+void HostEltwise<T>::maxmin_order(const MaxMinSpec& spec, const Tensor& x, Tensor& order) {
+  const int64_t channels = pixels_of(x).channels, pairs = x.numel() / 2;
+  const bool max_first = spec.order == PairOrder::max_first;
+  parallel_for(this->threads(), order.numel(), 32, [&](int64_t begin, int64_t end) {
+    for (int64_t word = begin; word < end; ++word) {
+      uint32_t bits = 0;
+      for (int64_t i = 32 * word; i < std::min(pairs, 32 * word + 32); ++i) {
+        const auto [first, second] = pair_at(spec.pairing, i % (channels / 2), channels);
+        const T* from = x.data<T>() + i / (channels / 2) * channels;
+        const bool swapped = max_first ? from[first] < from[second] : from[second] < from[first];
+        bits |= static_cast<uint32_t>(swapped) << (i % 32);
+      }
+      order.data<int32_t>()[word] = static_cast<int32_t>(bits);
+    }
+  });
+}
+
+template <class T>
+void HostEltwise<T>::exchange_pairs(Pairing pairing, const Tensor& order, const Tensor& x, Tensor& y) {
+  const auto [pixels, channels] = pixels_of(x);
+  const int32_t* words = order.data<int32_t>();
+  parallel_for(this->threads(), pixels, channels, [&, channels = channels](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      const T* from = x.data<T>() + p * channels;
+      T* to = y.data<T>() + p * channels;
+      for (int64_t c = 0; c < channels / 2; ++c) {
+        const int64_t i = p * (channels / 2) + c;
+        const auto [first, second] = pair_at(pairing, c, channels);
+        const T a = from[first], b = from[second];
+        const bool swapped = (static_cast<uint32_t>(words[i / 32]) >> (i % 32) & 1U) != 0;
+        to[first] = swapped ? b : a;
+        to[second] = swapped ? a : b;
+      }
+    }
+  });
+}
+
 namespace {
 
 /// order = positions of the run's elements, largest first, equal ones in their order.

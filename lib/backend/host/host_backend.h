@@ -111,6 +111,8 @@ class HostEltwise : public HostKernelNorm<T> {
   void scale_maps(const Tensor& x, const Tensor& a, Tensor& y) override;
   void maxmin(const MaxMinSpec& spec, const Tensor& x, Tensor& y) override;
   void maxmin_backward(const MaxMinSpec& spec, const Tensor& x, const Tensor& dy, Tensor& dx) override;
+  void maxmin_order(const MaxMinSpec& spec, const Tensor& x, Tensor& order) override;
+  void exchange_pairs(Pairing pairing, const Tensor& order, const Tensor& x, Tensor& y) override;
   void group_sort(int64_t size, const Tensor& x, Tensor& y) override;
   void group_sort_backward(int64_t size, const Tensor& x, const Tensor& dy, Tensor& dx) override;
   void householder(Pairing pairing, const Tensor& x, const Tensor& theta, Tensor& y) override;

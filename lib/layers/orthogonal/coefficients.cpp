@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <complex>
+#include <numbers>
 
 #include "core/error.h"
 
@@ -129,6 +131,32 @@ std::vector<double> economised(const std::vector<double>& coefficients, UpperBou
   if (kept == a.size()) return coefficients;
   a.resize(kept);
   return from_chebyshev(a, r);
+}
+
+// 1 / p(i R cos a) = sum_k b_k i^k cos(k a) with real b_k, p having real coefficients.
+std::vector<double> inverse_coefficients(const std::vector<double>& coefficients, double radius, double error) {
+  constexpr int kNodes = 4 * kMostDegree;
+  std::vector<double> b(kNodes);
+  for (int node = 0; node < kNodes; ++node) {
+    const double angle = std::numbers::pi * (node + 0.5) / kNodes;
+    const std::complex<double> z(0, radius * std::cos(angle));
+    std::complex<double> p = 0;
+    for (size_t i = coefficients.size(); i-- > 0;) p = p * z + coefficients[i];
+    const std::complex<double> value = 1.0 / p;
+    GSNET_CHECK(std::isfinite(std::abs(value)), "[series] it has no inverse: it maps something to zero");
+    for (int k = 0; k < kNodes; ++k) {
+      const double part = k % 2 == 0 ? value.real() : value.imag(), sign = k / 2 % 2 == 0 ? 1 : -1;
+      b[static_cast<size_t>(k)] += sign * part * std::cos(k * angle) * (k == 0 ? 1.0 : 2.0) / kNodes;
+    }
+  }
+  size_t kept = b.size();
+  for (double dropped = 0; kept > 2 && dropped + std::abs(b[kept - 1]) <= error; --kept) {
+    dropped += std::abs(b[kept - 1]);
+  }
+  GSNET_CHECK(kept <= kMostDegree + 1,
+              fmt::format("[series] an inverse to {} takes {} terms, more than {}", error, kept - 1, kMostDegree));
+  b.resize(kept);
+  return from_chebyshev(b, radius);
 }
 
 UpperBound series_bound(const std::vector<double>& coefficients, UpperBound radius) {

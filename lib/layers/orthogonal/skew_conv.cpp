@@ -44,6 +44,9 @@ double standard_norm(const SkewConvSpec& spec) {
 /// How far |J| may be above a stretch for the coefficients to be made for it, and how far these may be from exp.
 constexpr double kStretchMargin = 1.1, kTrainError = 1e-2, kEvaluationError = 1e-6;
 
+/// How far an input that is made again may be from what it was, as a share: a few layers in a row.
+constexpr double kInverseError = 1e-5;
+
 /// |J| that is expected, for the coefficients.
 double design_radius(const SkewConvSpec& spec) {
   if (spec.scale == ScaleKind::stretch) return kStretchMargin * spec.norm;
@@ -99,7 +102,8 @@ SkewConvSpec SkewConvSpec::from(const Attributes& attributes) {
   spec.train = series_from(attributes, "train", spec.train);
   spec.evaluate = series_from(attributes, "eval", spec.evaluate);
   if (attributes.find("save") != nullptr) {
-    spec.save = attributes.choice("save", {"iterates", "input"}) == 0 ? SeriesSave::iterates : SeriesSave::input;
+    constexpr SeriesSave kWays[] = {SeriesSave::iterates, SeriesSave::input, SeriesSave::output};
+    spec.save = kWays[attributes.choice("save", {"iterates", "input", "output"})];
   }
   spec.bias = attributes.flag("bias", spec.bias);
   GSNET_CHECK(spec.out_channels >= 1 && spec.stride >= 1 && spec.groups >= 1 && spec.shuffle >= 1,
@@ -128,13 +132,19 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
                         .groups = spec.groups,
                         .save = spec.save,
                         .products = fast_products(static_cast<Precision>(i))};
+    if (spec.save != SeriesSave::output) continue;
+    if (static_cast<Precision>(i) == Precision::f32) {
+      train_series_[i].inverse = inverse_coefficients(train_series_[i].coefficients, radius, kInverseError);
+    } else {  // rounded products are not undone
+      train_series_[i].save = SeriesSave::input;
+    }
   }
   evaluate_series_ = {.coefficients = series_coefficients(spec.evaluate, radius), .groups = spec.groups};
   fast_evaluate_series_ = evaluate_series_;
   fast_evaluate_series_.products = SeriesProducts::fast;
   kernel_ = make_skew_weight(
       backend_, context.key.with(0), spec.groups, {inner_, inner_ / spec.groups, spec.kernel, spec.kernel},
-      {x[1] / spec.stride, x[2] / spec.stride}, spec.scale, spec.norm, spec.save == SeriesSave::input);
+      {x[1] / spec.stride, x[2] / spec.stride}, spec.scale, spec.norm, spec.save != SeriesSave::iterates);
   if (spec.bias) {
     const double range = 1 / std::sqrt(static_cast<double>(spec.out_channels));
     bias_.value = draw_tensor(backend_, context.key.with(1), {spec.out_channels},
