@@ -124,16 +124,19 @@ Var maxmin(const Var& x, const MaxMinSpec& spec) {
   if (x.handed_back) x.handed_back->promise();
   Var y = x.tape->record("maxmin", sorted(x.value), {&x},
                          [&backend, spec, kept, result, given = x.handed_back](GradSink& sink, const Tensor& dy) {
-                           Tensor dx = backend.empty_like(dy), xv = kept->x;
+                           const auto exchanged = [&](const Tensor& of) {
+                             Tensor made = backend.empty_like(of);
+                             backend.exchange_pairs(spec.pairing, kept->order, of, made);
+                             return made;
+                           };
+                           Tensor xv = kept->order ? exchanged(result->take()) : kept->x, dx;
                            if (kept->order) {
-                             const Tensor yv = result->take();
-                             xv = backend.empty_like(yv);
-                             backend.exchange_pairs(spec.pairing, kept->order, yv, xv);
-                             backend.exchange_pairs(spec.pairing, kept->order, dy, dx);
+                             dx = exchanged(dy);
                            } else {
+                             dx = backend.empty_like(dy);
                              backend.maxmin_backward(spec, xv, dy, dx);
                            }
-                           if (given) given->give(xv);
+                           if (given) given->give(std::move(xv));
                            sink.give(0, dx);
                          });
   if (!y.tracked()) return y;

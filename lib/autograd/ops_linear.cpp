@@ -89,18 +89,17 @@ bool is_permutation(const ChannelMap& map) {
 }
 
 /// x of y, the result of a layer whose maps are permutations; ends.bias may be an empty tensor.
-Tensor undone(Backend& backend, const Tensor& y, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends) {
-  Tensor z = y;
+Tensor undone(Backend& backend, Tensor y, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends) {
   if (*ends.bias) {
-    Tensor minus = backend.empty_like(*ends.bias);
+    Tensor minus = backend.empty_like(*ends.bias), unbiased = backend.empty_like(y);
     backend.scale(-1, *ends.bias, minus);
-    z = backend.empty_like(y);
-    backend.add_bias(y, minus, z);
+    backend.add_bias(y, minus, unbiased);
+    y = std::move(unbiased);
   }
   const SeriesSpec inverse{.coefficients = spec.inverse, .groups = spec.groups, .products = spec.products};
   const ChannelMap before = ends.after->adjoint(), after = ends.before->adjoint();
   Tensor x = backend.empty_like(y);
-  backend.conv_exp_between(z, k, inverse, {1, &before, &after, nullptr}, x, nullptr);
+  backend.conv_exp_between(y, k, inverse, {1, &before, &after, nullptr}, x, nullptr);
   return x;
 }
 

@@ -17,10 +17,10 @@ struct Step {
   int64_t peak = 0;
 };
 
-Step step(Backend& backend, const Description& net, int segments, const std::string& trained) {
+Step step(Backend& backend, const Description& net, int segments, const std::string& trained, int64_t images = 4) {
   Graph graph(net, backend, RandomKey(2));
   for (const NamedParameter& named : parameters_of(graph)) named.parameter->trainable = named.name.starts_with(trained);
-  const Tensor x = test::make_input(backend, {{4, 3, 32, 32}, Layout::channels_last}, 3);
+  const Tensor x = test::make_input(backend, {{images, 3, 32, 32}, Layout::channels_last}, 3);
   backend.memory()->reset_peak();
   {
     Tape tape(backend, {.record = true, .training = true, .segments = segments});
@@ -84,10 +84,10 @@ TEST_CASE("inputs made again from outputs give the same gradients for less memor
   for (const char* scale : {"stretch", "four_forms"}) {
     std::vector<Step> steps;
     for (const char* save : {"iterates", "input", "output"}) {
-      const Attributes settings = {{"depth", int64_t{15}},     {"width", int64_t{8}},   {"variant", std::string("gs")},
-                                   {"groups", int64_t{2}},     {"groups2", int64_t{2}}, {"scale", std::string(scale)},
-                                   {"save", std::string(save)}};
-      steps.push_back(step(*cpu, make_architecture("lipconvnet", settings, {3, 32, 32}, 10), 0, ""));
+      const Attributes settings = {
+          {"depth", int64_t{25}}, {"width", int64_t{8}},         {"variant", std::string("permuted")},
+          {"groups", int64_t{2}}, {"scale", std::string(scale)}, {"save", std::string(save)}};
+      steps.push_back(step(*cpu, make_architecture("lipconvnet", settings, {3, 32, 32}, 10), 0, "", 32));
     }
     CAPTURE(scale, steps[0].peak, steps[1].peak, steps[2].peak);
     const double size = largest(steps[0].gradients);
@@ -95,7 +95,7 @@ TEST_CASE("inputs made again from outputs give the same gradients for less memor
     const double apart = difference(steps[0].gradients, steps[2].gradients);
     CHECK(apart <= 1e-4 * size);
     CHECK(apart > 0);  // they were made again
-    CHECK(steps[2].peak < 0.8 * static_cast<double>(steps[1].peak));
+    CHECK(5 * steps[2].peak < 4 * steps[1].peak);
   }
 }
 
