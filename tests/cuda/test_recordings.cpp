@@ -135,6 +135,20 @@ TEST_CASE("cuda: recorded steps that save inputs are steps, bit for bit", "[cuda
   check_recorded(small_lipconvnet({{"save", std::string("input")}}), OptimiserKind::adamw);
 }
 
+TEST_CASE("cuda: recorded steps that make inputs again are steps, bit for bit", "[cuda][train]") {
+  NetBuilder net({}, {3, 8, 8});
+  for (int i = 0; i < 3; ++i) {
+    net.add(
+        fmt::format("conv{}", i), "skew_conv",
+        {{"channels", int64_t{8}}, {"groups", int64_t{2}}, {"shuffle", int64_t{2}}, {"save", std::string("output")}});
+    net.add(fmt::format("act{}", i), "maxmin");
+  }
+  net.add("pool", "pool", {{"global", true}});
+  net.add("flatten", "flatten");
+  net.add("head", "linear", {{"features", int64_t{10}}});
+  check_recorded(net.take(), OptimiserKind::sgd);
+}
+
 TEST_CASE("cuda: steps that need the host go on without a recording", "[cuda][train]") {
   const Description net = {{3, 8, 8},
                            {{"conv",
