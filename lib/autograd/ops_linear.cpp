@@ -127,9 +127,8 @@ Var conv_exp_between(const Var& x, const Var& k, const SeriesSpec& spec, int64_t
   const Var none;
   // Who hands x back keeps it itself, or makes it from y: not by the op that made it, which keeps nothing then.
   const bool chained = wants_dk && spec.save == SeriesSave::output;
-  auto input = std::make_shared<std::optional<Kept>>(saved->with_input                              ? Var()
-                                                     : spec.save == SeriesSave::iterates || chained ? Var{x.value}
-                                                                                                    : x);
+  const Var read = chained || spec.save == SeriesSave::iterates ? Var{x.value} : x;
+  auto input = std::make_shared<std::optional<Kept>>(wants_dk && !saved->with_input ? read : Var());
   std::shared_ptr<HandedBack> result;
   const std::shared_ptr<HandedBack> given = chained ? x.handed_back : nullptr;
   if (given) given->promise();

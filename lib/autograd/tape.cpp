@@ -12,7 +12,10 @@ void HandedBack::promise() {
 }
 
 Tensor HandedBack::take() {
-  GSNET_CHECK(value_, "[backward] a value was not kept, and the layer that would have made it again led nowhere");
+  GSNET_CHECK(
+      value_,
+      "[backward] a value was not kept, and what would have made it again led nowhere: save = \"output\" asks of "
+      "every layer that it is read on the way to the loss");
   return std::exchange(value_, Tensor());
 }
 

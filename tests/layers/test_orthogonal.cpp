@@ -193,8 +193,8 @@ TEST_CASE("an inverse series undoes a series", "[series]") {
       before = inverse.size();
     }
   }
-  CHECK_THROWS_WITH(inverse_coefficients({1, 0.5, 1}, 1, 1e-5),
-                    Catch::Contains("no inverse") || Catch::Contains("more than 24"));
+  CHECK(inverse_coefficients({1, 0.1, 1}, 1, 1e-5).empty());  // 1 - t^2 is small near t = 1
+  CHECK(inverse_coefficients({0, 1}, 1, 1e-5).empty());
 }
 
 TEST_CASE("series never expand where that is claimed", "[series]") {

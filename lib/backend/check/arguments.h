@@ -32,7 +32,8 @@ class Copies final : public Arguments {
   const FourForms& in(const FourForms& forms) override;
   FourForms& in_out(FourForms& forms) override;
 
-  /// Throws Error naming the op when a written copy differs from the original by more than 1e-4 of its largest element.
+  /// Throws Error naming the op when a written copy differs from the original, integers at all, others by more than
+  /// 1e-4 of the largest element.
   void compare(const char* op) const;
 
  private:

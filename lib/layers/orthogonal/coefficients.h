@@ -37,8 +37,8 @@ UpperBound series_bound(const std::vector<double>& coefficients, UpperBound radi
 std::vector<double> economised(const std::vector<double>& coefficients, UpperBound radius, double error);
 
 /// The polynomial of least degree, 1 or more, that is within `error` of 1 / p on [-iR, iR], by what its Chebyshev
-/// expansion drops: of a skew J with |J| <= R it undoes p(J). Throws Error where p has a zero there or the degree would
-/// be above 24.
+/// expansion drops: of a skew J with |J| <= R it undoes p(J). Empty where p has a zero there or the degree would be
+/// above 24.
 std::vector<double> inverse_coefficients(const std::vector<double>& coefficients, double radius, double error);
 
 std::string to_string(SeriesFamily family);

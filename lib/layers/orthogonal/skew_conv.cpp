@@ -44,8 +44,9 @@ double standard_norm(const SkewConvSpec& spec) {
 /// How far |J| may be above a stretch for the coefficients to be made for it, and how far these may be from exp.
 constexpr double kStretchMargin = 1.1, kTrainError = 1e-2, kEvaluationError = 1e-6;
 
-/// How far an input that is made again may be from what it was, as a share: a few layers in a row.
-constexpr double kInverseError = 1e-5;
+/// How far an input that is made again may be from what it was, as a share, for |J| so far above what is expected: a
+/// stretch follows its kernel by one round of the power method a step.
+constexpr double kInverseError = 1e-5, kInverseMargin = 1.25;
 
 /// |J| that is expected, for the coefficients.
 double design_radius(const SkewConvSpec& spec) {
@@ -133,11 +134,11 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
                         .save = spec.save,
                         .products = fast_products(static_cast<Precision>(i))};
     if (spec.save != SeriesSave::output) continue;
-    if (static_cast<Precision>(i) == Precision::f32) {
-      train_series_[i].inverse = inverse_coefficients(train_series_[i].coefficients, radius, kInverseError);
-    } else {  // rounded products are not undone
-      train_series_[i].save = SeriesSave::input;
+    SeriesSpec& series = train_series_[i];
+    if (static_cast<Precision>(i) == Precision::f32) {  // rounded products are not undone
+      series.inverse = inverse_coefficients(series.coefficients, kInverseMargin * radius, kInverseError);
     }
+    if (series.inverse.empty()) series.save = SeriesSave::input;
   }
   evaluate_series_ = {.coefficients = series_coefficients(spec.evaluate, radius), .groups = spec.groups};
   fast_evaluate_series_ = evaluate_series_;
