@@ -16,6 +16,8 @@ Var conv2d(const Var& x, const Var& w, const Var* bias, const ConvSpec& spec);
 /// The same with more done to each sum (backend/conv.h); at the ends of the range the derivative is taken as 0. Saves
 /// x, w, and y where it is held in a range.
 Var conv2d(const Var& x, const Var& w, const ConvEpilogue<Var>& after, const ConvSpec& spec);
+/// The same with w' w = 1, as many channels out as in, and a bias or null. Saves w, and x where nobody hands y back.
+Var conv2d_isometry(const Var& x, const Var& w, const Var* bias, const ConvSpec& spec);
 /// y = sum_k c_k J^k x (backend/series.h). k must be skew-symmetric. Saves x, k (or its remake) and what spec.save
 /// says.
 Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec);

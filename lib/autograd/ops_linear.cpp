@@ -66,6 +66,60 @@ Var conv2d(const Var& x, const Var& w, const ConvEpilogue<Var>& after, const Con
                         });
 }
 
+namespace {
+
+/// y - bias; bias may be an empty tensor.
+Tensor without_bias(Backend& backend, const Tensor& y, const Tensor& bias) {
+  if (!bias) return y;
+  Tensor minus = backend.empty_like(bias), x = backend.empty_like(y);
+  backend.scale(-1, bias, minus);
+  backend.add_bias(y, minus, x);
+  return x;
+}
+
+}  // namespace
+
+// The adjoint undoes it.
+Var conv2d_isometry(const Var& x, const Var& w, const Var* bias, const ConvSpec& spec) {
+  const bool wants_dw = x.tape->mode().record && w.tracked();
+  if (!wants_dw) return conv2d(x, w, bias, spec);
+  Backend& backend = x.tape->backend();
+  const Shape shape = conv2d_shape(x.shape(), w.shape(), spec);
+  GSNET_CHECK(shape == x.shape(),
+              fmt::format("[conv2d_isometry] makes {} of {}", to_string(shape), to_string(x.shape())));
+  check_epilogue({.bias = bias}, shape);
+  Tensor y = backend.empty(shape, Layout::channels_last);
+  backend.conv2d(x.value, w.value, {.bias = bias != nullptr ? &bias->value : nullptr}, spec, y);
+  auto input = std::make_shared<Tensor>(x.value);
+  auto result = std::make_shared<HandedBack>([input] { *input = {}; });
+  if (x.handed_back) x.handed_back->promise();
+  const Var none;
+  Var made = x.tape->record("conv2d", y, {&x, &w, bias != nullptr ? bias : &none},
+                            [&backend, input, result, given = x.handed_back, wv = w.value, spec,
+                             b = bias != nullptr ? bias->value : Tensor()](GradSink& sink, const Tensor& dy) {
+                              Tensor xv = *input;
+                              if (!xv) {
+                                xv = backend.empty_like(dy);
+                                backend.conv2d_dgrad(without_bias(backend, result->take(), b), wv, spec, xv);
+                              }
+                              if (sink.needs(2)) {
+                                Tensor db = backend.empty({dy.shape()[1]});
+                                backend.sum_to_channels(dy, db);
+                                sink.give(2, db);
+                              }
+                              Tensor dw = backend.empty_like(wv);
+                              backend.conv2d_wgrad(xv, dy, spec, dw);
+                              sink.give(1, dw);
+                              if (given) given->give(std::move(xv));
+                              if (!sink.needs(0)) return;
+                              Tensor dx = backend.empty_like(dy);
+                              backend.conv2d_dgrad(dy, wv, spec, dx);
+                              sink.give(0, dx);
+                            });
+  if (made.tracked()) made.handed_back = result;
+  return made;
+}
+
 Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec) {
   Backend& backend = x.tape->backend();
   check_conv_exp(x.shape(), k.shape(), spec);
@@ -90,12 +144,7 @@ bool is_permutation(const ChannelMap& map) {
 
 /// x of y, the result of a layer whose maps are permutations; ends.bias may be an empty tensor.
 Tensor undone(Backend& backend, Tensor y, const Tensor& k, const SeriesSpec& spec, const SeriesEnds& ends) {
-  if (*ends.bias) {
-    Tensor minus = backend.empty_like(*ends.bias), unbiased = backend.empty_like(y);
-    backend.scale(-1, *ends.bias, minus);
-    backend.add_bias(y, minus, unbiased);
-    y = std::move(unbiased);
-  }
+  y = without_bias(backend, y, *ends.bias);
   const SeriesSpec inverse{.coefficients = spec.inverse, .groups = spec.groups, .products = spec.products};
   const ChannelMap before = ends.after->adjoint(), after = ends.before->adjoint();
   Tensor x = backend.empty_like(y);

@@ -56,9 +56,11 @@ OpCase series_between(const char* name, OpInput x, int64_t block, int64_t inner,
 OpCase made_again(Pairing pairing, PairOrder order) {
   constexpr int64_t kChannels = 8, kGroups = 2;
   const OpInput kernel{{kChannels, kChannels / kGroups, 3, 3}, Layout::row_major, scaled(0.05)};
+  constexpr int64_t kSize = kChannels / kGroups;
+  const OpInput pointwise{{kChannels, kSize, 1, 1}, Layout::row_major, scaled(0.2)};
   OpCase made{
       std::string("conv_exp, inputs made again, ") + (order == PairOrder::max_first ? "max first" : "min first"),
-      {map(3, kChannels, 5, 4), kernel, kernel, {{kChannels}}},
+      {map(3, kChannels, 5, 4), kernel, kernel, {{kChannels}}, pointwise, {{kChannels}}},
       {},
       -1,
       2e-5};
@@ -69,6 +71,8 @@ OpCase made_again(Pairing pairing, PairOrder order) {
                      shuffle = ChannelMap::shuffle(kChannels, kGroups, true);
     Var y = ops::conv_exp_between(v[0], ops::skew(v[1], kGroups), spec, 1, same, shuffle, &v[3]);
     y = ops::maxmin(y, {pairing, order});
+    const Var e = ops::matrix_exp(ops::reshape(ops::skew(v[4], kGroups), {kGroups, kSize, kSize}));
+    y = ops::conv2d_isometry(y, ops::reshape(e, {kChannels, kSize, 1, 1}), &v[5], {.groups = kGroups});
     return ops::conv_exp_between(y, ops::skew(v[2], kGroups), spec, 1, shuffle, same, nullptr);
   };
   return made;

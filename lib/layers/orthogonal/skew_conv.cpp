@@ -175,7 +175,11 @@ Var SkewConv::forward_between(Tape& tape, const Var& x, const ChannelMap& before
   }
   Var y = spec_.stride > 1 ? ops::space_to_depth(x, spec_.stride) : x;
   y = ops::map_channels(y, before);
-  y = spec_.kernel == 1 ? small_exponential(tape, y, k) : dense_exponential(y, k);
+  if (spec_.kernel == 1 && spec_.save == SeriesSave::output && tape.mode().training && after.is_identity()) {
+    return ops::conv2d_isometry(y, small_exponential(tape, k), spec_.bias ? &bias : nullptr, {.groups = spec_.groups});
+  }
+  y = spec_.kernel == 1 ? ops::conv2d(y, small_exponential(tape, k), nullptr, {.groups = spec_.groups})
+                        : dense_exponential(y, k);
   y = ops::map_channels(y, after);
   return spec_.bias ? ops::add_bias(y, bias) : y;
 }
@@ -195,7 +199,7 @@ const SeriesSpec* SkewConv::series_for(const TapeMode& mode, const Shape& x, con
   return fast_series(mode, {x[0], inner_, high, wide}, k);
 }
 
-Var SkewConv::small_exponential(Tape& tape, const Var& x, const Var& k) {
+Var SkewConv::small_exponential(Tape& tape, const Var& k) {
   const int64_t m = inner_ / spec_.groups;
   const bool keep = !tape.mode().training && !k.tracked();
   Var e;
@@ -209,7 +213,7 @@ Var SkewConv::small_exponential(Tape& tape, const Var& x, const Var& k) {
     kept_exponential_ = e.value;
     kept_of_ = k.value;
   }
-  return ops::conv2d(x, e, nullptr, {.groups = spec_.groups});
+  return e;
 }
 
 // A matrix costs the series of as many images as it has rows, the bound of |J| about ten times as many of one group's

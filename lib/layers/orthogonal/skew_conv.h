@@ -82,7 +82,8 @@ class SkewConv final : public UnaryModule {
   /// The same in fast evaluation, of the series' own input: within 1e-6 of the series as written, by whatever is
   /// fastest for the images that have come so far.
   const SeriesSpec* fast_series(const TapeMode& mode, const Shape& x, const Var& k);
-  Var small_exponential(Tape& tape, const Var& x, const Var& k);
+  /// exp(J) of a 1x1 kernel, (C, C/g, 1, 1).
+  Var small_exponential(Tape& tape, const Var& k);
   /// exp(J) as one matrix a group.
   Var dense_exponential(const Var& x, const Var& k);
   /// exp(J) on maps of side x side, (C s s, C/g s s, 1, 1): channels in the order of space-to-depth.
