@@ -24,50 +24,6 @@ void check_epilogue(const ConvEpilogue<Var>& after, const Shape& y) {
               fmt::format("[conv2d] low must be at most high, got {} and {}", after.low, after.high));
 }
 
-}  // namespace
-
-Var conv2d(const Var& x, const Var& w, const Var* bias, const ConvSpec& spec) {
-  return conv2d(x, w, ConvEpilogue<Var>{.bias = bias}, spec);
-}
-
-Var conv2d(const Var& x, const Var& w, const ConvEpilogue<Var>& after, const ConvSpec& spec) {
-  Backend& backend = x.tape->backend();
-  const Shape shape = conv2d_shape(x.shape(), w.shape(), spec);
-  check_epilogue(after, shape);
-  Tensor y = backend.empty(shape, Layout::channels_last);
-  const auto value = [](const Var* of) { return of != nullptr ? &of->value : nullptr; };
-  backend.conv2d(x.value, w.value, {value(after.bias), value(after.addend), after.low, after.high}, spec, y);
-  const Var none;
-  const auto given = [&](const Var* of) { return of != nullptr ? of : &none; };
-  return x.tape->record("conv2d", y, {&x, &w, given(after.bias), given(after.addend)},
-                        [&backend, xv = x.value, wv = w.value, yv = after.clips() ? y : Tensor(), low = after.low,
-                         high = after.high, spec](GradSink& sink, const Tensor& dy) {
-                          Tensor dz = dy;
-                          if (yv) {
-                            dz = backend.empty_like(dy);
-                            backend.clip_backward(low, high, yv, dy, dz);
-                          }
-                          if (sink.needs(0)) {
-                            Tensor dx = backend.empty_like(xv);
-                            backend.conv2d_dgrad(dz, wv, spec, dx);
-                            sink.give(0, dx);
-                          }
-                          if (sink.needs(1)) {
-                            Tensor dw = backend.empty_like(wv);
-                            backend.conv2d_wgrad(xv, dz, spec, dw);
-                            sink.give(1, dw);
-                          }
-                          if (sink.needs(2)) {
-                            Tensor db = backend.empty({dz.shape()[1]});
-                            backend.sum_to_channels(dz, db);
-                            sink.give(2, db);
-                          }
-                          if (sink.needs(3)) sink.give(3, dz);
-                        });
-}
-
-namespace {
-
 /// y - bias; bias may be an empty tensor.
 Tensor without_bias(Backend& backend, const Tensor& y, const Tensor& bias) {
   if (!bias) return y;
@@ -77,47 +33,71 @@ Tensor without_bias(Backend& backend, const Tensor& y, const Tensor& bias) {
   return x;
 }
 
-}  // namespace
-
-// The adjoint undoes it.
-Var conv2d_isometry(const Var& x, const Var& w, const Var* bias, const ConvSpec& spec) {
-  const bool wants_dw = x.tape->mode().record && w.tracked();
-  if (!wants_dw) return conv2d(x, w, bias, spec);
+/// `isometry`: w' w = 1 and nothing but a bias follows, so that x is made again from y by the adjoint where y is handed
+/// back, and handed on.
+Var convolved(const Var& x, const Var& w, const ConvEpilogue<Var>& after, const ConvSpec& spec, bool isometry) {
   Backend& backend = x.tape->backend();
   const Shape shape = conv2d_shape(x.shape(), w.shape(), spec);
-  GSNET_CHECK(shape == x.shape(),
-              fmt::format("[conv2d_isometry] makes {} of {}", to_string(shape), to_string(x.shape())));
-  check_epilogue({.bias = bias}, shape);
+  check_epilogue(after, shape);
   Tensor y = backend.empty(shape, Layout::channels_last);
-  backend.conv2d(x.value, w.value, {.bias = bias != nullptr ? &bias->value : nullptr}, spec, y);
+  const auto value = [](const Var* of) { return of != nullptr ? &of->value : nullptr; };
+  backend.conv2d(x.value, w.value, {value(after.bias), value(after.addend), after.low, after.high}, spec, y);
   auto input = std::make_shared<Tensor>(x.value);
-  auto result = std::make_shared<HandedBack>([input] { *input = {}; });
-  if (x.handed_back) x.handed_back->promise();
+  const auto result = isometry ? std::make_shared<HandedBack>([input] { *input = {}; }) : nullptr;
+  const auto to = isometry ? x.handed_back : nullptr;
+  if (to) to->promise();
   const Var none;
-  Var made = x.tape->record("conv2d", y, {&x, &w, bias != nullptr ? bias : &none},
-                            [&backend, input, result, given = x.handed_back, wv = w.value, spec,
-                             b = bias != nullptr ? bias->value : Tensor()](GradSink& sink, const Tensor& dy) {
-                              Tensor xv = *input;
-                              if (!xv) {
-                                xv = backend.empty_like(dy);
-                                backend.conv2d_dgrad(without_bias(backend, result->take(), b), wv, spec, xv);
-                              }
-                              if (sink.needs(2)) {
-                                Tensor db = backend.empty({dy.shape()[1]});
-                                backend.sum_to_channels(dy, db);
-                                sink.give(2, db);
-                              }
-                              Tensor dw = backend.empty_like(wv);
-                              backend.conv2d_wgrad(xv, dy, spec, dw);
-                              sink.give(1, dw);
-                              if (given) given->give(std::move(xv));
-                              if (!sink.needs(0)) return;
-                              Tensor dx = backend.empty_like(dy);
-                              backend.conv2d_dgrad(dy, wv, spec, dx);
-                              sink.give(0, dx);
-                            });
+  const auto given = [&](const Var* of) { return of != nullptr ? of : &none; };
+  Var made =
+      x.tape->record("conv2d", y, {&x, &w, given(after.bias), given(after.addend)},
+                     [&backend, input, result, to, wv = w.value, yv = after.clips() ? y : Tensor(), low = after.low,
+                      high = after.high, bias = isometry && after.bias != nullptr ? after.bias->value : Tensor(),
+                      spec](GradSink& sink, const Tensor& dy) {
+                       Tensor dz = dy, xv = *input;
+                       if (yv) {
+                         dz = backend.empty_like(dy);
+                         backend.clip_backward(low, high, yv, dy, dz);
+                       }
+                       if (!xv) {
+                         xv = backend.empty_like(dy);
+                         backend.conv2d_dgrad(without_bias(backend, result->take(), bias), wv, spec, xv);
+                       }
+                       if (sink.needs(0)) {
+                         Tensor dx = backend.empty_like(xv);
+                         backend.conv2d_dgrad(dz, wv, spec, dx);
+                         sink.give(0, dx);
+                       }
+                       if (sink.needs(1)) {
+                         Tensor dw = backend.empty_like(wv);
+                         backend.conv2d_wgrad(xv, dz, spec, dw);
+                         sink.give(1, dw);
+                       }
+                       if (to) to->give(std::move(xv));
+                       if (sink.needs(2)) {
+                         Tensor db = backend.empty({dz.shape()[1]});
+                         backend.sum_to_channels(dz, db);
+                         sink.give(2, db);
+                       }
+                       if (sink.needs(3)) sink.give(3, dz);
+                     });
   if (made.tracked()) made.handed_back = result;
   return made;
+}
+
+}  // namespace
+
+Var conv2d(const Var& x, const Var& w, const Var* bias, const ConvSpec& spec) {
+  return conv2d(x, w, ConvEpilogue<Var>{.bias = bias}, spec);
+}
+
+Var conv2d(const Var& x, const Var& w, const ConvEpilogue<Var>& after, const ConvSpec& spec) {
+  return convolved(x, w, after, spec, false);
+}
+
+Var conv2d_isometry(const Var& x, const Var& w, const Var* bias, const ConvSpec& spec) {
+  const Shape y = conv2d_shape(x.shape(), w.shape(), spec);
+  GSNET_CHECK(y == x.shape(), fmt::format("[conv2d_isometry] makes {} of {}", to_string(y), to_string(x.shape())));
+  return convolved(x, w, {.bias = bias}, spec, x.tape->mode().record && w.tracked());
 }
 
 Var conv_exp(const Var& x, const Var& k, const SeriesSpec& spec) {
