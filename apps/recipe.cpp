@@ -182,6 +182,7 @@ Recipe read_recipe(const std::filesystem::path& path, const std::vector<std::str
   read_face(root, file, recipe);
   Section run(root, file, "run");
   run.read("epochs", recipe.epochs, 1, 1e6);
+  run.read("minutes", recipe.minutes, 0, 1e6);
   run.read("batch", recipe.batch, 1, 1e6);
   run.read("seed", recipe.seed, 0, kMost);
   run.read_fraction("radius", recipe.radius);

@@ -46,6 +46,7 @@ struct Recipe {
 
   // [run]
   int64_t epochs = 10;
+  double minutes = 0;  ///< fewer epochs, as many as fit into this time here; 0: no limit
   int64_t batch = 128;
   uint64_t seed = 1;
   double radius = 36.0 / 255;  ///< at which validation counts certified accuracy, and chooses

@@ -129,6 +129,7 @@ std::string recipe_text(const Recipe& recipe) {
                                             {"milestones", to_array(schedule.milestones)},
                                             {"gamma", schedule.gamma}}},
                    {"run", toml::table{{"epochs", recipe.epochs},
+                                       {"minutes", recipe.minutes},
                                        {"batch", recipe.batch},
                                        {"seed", static_cast<int64_t>(recipe.seed)},
                                        {"radius", recipe.radius},

@@ -55,7 +55,7 @@ void RunFolder::prepare() const {
 
 bool RunFolder::has_checkpoint() const { return fs::exists(checkpoint_path()); }
 
-void RunFolder::write_recipe(const std::string& toml) const { io::write_atomically(folder_ / "recipe.toml", toml); }
+void RunFolder::write_recipe(const std::string& toml) const { io::write_atomically(recipe_path(), toml); }
 
 void RunFolder::log(const std::string& json_line) const {
   const fs::path path = folder_ / "log.jsonl";

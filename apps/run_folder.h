@@ -34,6 +34,7 @@ class RunFolder {
   std::filesystem::path model_path() const { return folder_ / "model.safetensors"; }
   std::filesystem::path adapter_path() const { return folder_ / "adapter.safetensors"; }
   std::filesystem::path head_path() const { return folder_ / "head.safetensors"; }
+  std::filesystem::path recipe_path() const { return folder_ / "recipe.toml"; }
   std::filesystem::path checkpoint_path() const { return folder_ / "checkpoint.safetensors"; }
   bool has_checkpoint() const;
 

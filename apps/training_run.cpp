@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/command.h"
+#include "apps/pace.h"
 #include "core/error.h"
 
 namespace gsnet::apps {
@@ -35,19 +36,50 @@ void TrainingRun::start(Graph& graph, std::shared_ptr<const data::Dataset> train
                                                                               .drop_last = drop_last,
                                                                               .seed = recipe_.seed,
                                                                               .threads = recipe_.loader_threads});
+  graph_ = &graph;
+  objective_ = std::move(objective);
+  base_ = base;
+  make_trainer();
+  folder_.prepare();
+  if (recipe_.minutes == 0) open_folder();
+}
+
+void TrainingRun::make_trainer() {
   recipe_.train.steps = recipe_.epochs * loader_->batches_per_epoch();
-  trainer_ = std::make_unique<Trainer>(graph, recipe_.train, std::move(objective));
-  text_ = recipe_text(recipe_) + (base.empty() ? "" : fmt::format("# on the network {}\n", base));
+  trainer_.reset();
+  trainer_ = std::make_unique<Trainer>(*graph_, recipe_.train, objective_);
+}
+
+void TrainingRun::open_folder() {
+  text_ = recipe_text(recipe_) + (base_.empty() ? "" : fmt::format("# on the network {}\n", base_));
   if (resumes()) {
     state_ = folder_.load_checkpoint(*trainer_, text_);
     folder_.rewind_log(state_.epoch);
   }
-  folder_.prepare();
   folder_.write_recipe(text_);
+}
+
+void TrainingRun::fit_epochs() {
+  const double minutes = std::exchange(recipe_.minutes, 0);
+  if (resumes()) {
+    recipe_.epochs = read_recipe(folder_.recipe_path(), {}).epochs;
+  } else {
+    before_epoch(0);
+    const double trial = std::min(20.0, 60 * minutes / 50);
+    const Pace pace = measure_pace(*trainer_, *loader_, trial, [&] { validate(); });
+    recipe_.epochs = epochs_within(minutes, pace, loader_->batches_per_epoch(), recipe_.epochs);
+    if (!quiet_)
+      fmt::print("{:g} minutes: {} epochs of {} batches, {:.3g} s each, and {:.3g} s of validation\n", minutes,
+                 recipe_.epochs, loader_->batches_per_epoch(), pace.batch, pace.validation);
+  }
+  make_trainer();
+  open_folder();
 }
 
 int TrainingRun::execute() {
   announce();
+  std::fflush(stdout);
+  if (recipe_.minutes > 0) fit_epochs();
   std::fflush(stdout);
   const InterruptGuard guard;
   while (state_.epoch < recipe_.epochs) {

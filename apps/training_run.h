@@ -28,8 +28,8 @@ class TrainingRun {
   /// Options: --out, --resume, --quiet and the machine's.
   TrainingRun(Recipe recipe, const Options& options);
 
-  /// To be called by the end of the constructor, when the network is there: makes loader and trainer, goes on from a
-  /// checkpoint if asked to, and makes the folder.
+  /// To be called by the end of the constructor, when the network is there: makes loader, trainer
+  /// and the folder.
   /// `base` tells by its numbers what the network was before, where it is not drawn at random: no other run may go on.
   void start(Graph& graph, std::shared_ptr<const data::Dataset> train, std::shared_ptr<Objective> objective = nullptr,
              const std::string& base = {});
@@ -61,6 +61,12 @@ class TrainingRun {
   std::unique_ptr<Trainer> trainer_;
 
  private:
+  /// Cuts recipe_.epochs to what fits into recipe_.minutes, of which nothing is said any more from then on: the same
+  /// recipe gives the same bits, wherever it is run.
+  void fit_epochs();
+  void make_trainer();
+  /// Goes on from a checkpoint if asked to; writes the recipe.
+  void open_folder();
   /// False when interrupted.
   bool train_epoch(const InterruptGuard& guard);
   int interrupted();
@@ -68,6 +74,9 @@ class TrainingRun {
   void finish_epoch();
   void save();
 
+  Graph* graph_ = nullptr;
+  std::shared_ptr<Objective> objective_;
+  std::string base_;
   std::unique_ptr<data::Loader> loader_;
   std::string text_;
   RunState state_;

@@ -81,6 +81,16 @@ int run(const std::vector<std::string>& arguments, std::string* message = nullpt
   return code;
 }
 
+void check_same_tensors(const std::string& p, const std::string& q) {
+  const auto a = io::read_safetensors(p).tensors, b = io::read_safetensors(q).tensors;
+  REQUIRE(a.size() == b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    INFO(a[i].first);
+    REQUIRE(a[i].second.bytes() == b[i].second.bytes());
+    CHECK(std::memcmp(a[i].second.raw(), b[i].second.raw(), a[i].second.bytes()) == 0);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("train, certify, inspect and predict fit together", "[apps]") {
@@ -116,17 +126,8 @@ TEST_CASE("the same seed gives the same bits, and resumed is uninterrupted", "[a
   };
   REQUIRE(train("a", {}) == 0);
   REQUIRE(train("b", {}) == 0);
-  const auto tensors = [&](const std::string& out) {
-    return io::read_safetensors(folder.at(out) + "/checkpoint.safetensors").tensors;
-  };
   const auto equal = [&](const std::string& p, const std::string& q) {
-    const auto a = tensors(p), b = tensors(q);
-    REQUIRE(a.size() == b.size());
-    for (size_t i = 0; i < a.size(); ++i) {
-      INFO(a[i].first);
-      REQUIRE(a[i].second.bytes() == b[i].second.bytes());
-      CHECK(std::memcmp(a[i].second.raw(), b[i].second.raw(), a[i].second.bytes()) == 0);
-    }
+    check_same_tensors(folder.at(p) + "/checkpoint.safetensors", folder.at(q) + "/checkpoint.safetensors");
   };
   equal("a", "b");
   // Ctrl-C again and again, wherever it falls, until a run gets through.
@@ -140,6 +141,27 @@ TEST_CASE("the same seed gives the same bits, and resumed is uninterrupted", "[a
   CHECK(interruptions > 0);
   equal("a", "c");
   CHECK(bytes(folder.at("a/model.safetensors")) == bytes(folder.at("c/model.safetensors")));
+}
+
+TEST_CASE("a run that is cut to minutes is the run of the recipe it writes down", "[apps]") {
+  const Folder folder;
+  const std::string recipe = folder.write("tiny.toml", kTiny);
+  const auto train = [&](const std::string& of, const std::string& out, std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"train", of, "--out", folder.at(out), "--quiet"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  const std::vector<std::string> cut = {"--set", "run.minutes=0.1", "--set", "run.epochs=100000"};
+  REQUIRE(train(recipe, "cut", cut) == 0);
+  REQUIRE(train(folder.at("cut/recipe.toml"), "again", {}) == 0);
+  CHECK(bytes(folder.at("cut/recipe.toml")) == bytes(folder.at("again/recipe.toml")));
+  check_same_tensors(folder.at("cut/checkpoint.safetensors"), folder.at("again/checkpoint.safetensors"));
+  auto go_on = cut;
+  go_on.emplace_back("--resume");
+  CHECK(train(recipe, "cut", go_on) == 0);  // with as many epochs as it had, all done
+  std::string message;
+  CHECK(run({"train", recipe, "--out", folder.at("none"), "--set", "run.minutes=1e-6"}, &message) == 1);
+  CHECK(message.find("one epoch takes") != std::string::npos);
 }
 
 TEST_CASE("a run whose epochs are one batch is interrupted too", "[apps]") {
