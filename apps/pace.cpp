@@ -3,38 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <utility>
-#include <vector>
 
 #include "apps/console.h"
 #include "core/error.h"
+#include "io/model_file.h"
 
 namespace gsnet::apps {
 namespace {
 
-constexpr double kReserve = 0.95;
+constexpr double kReserve = 0.9;
 constexpr int kWarm = 4;  // steps in which memory is asked for, plans are made, and a GPU records
-
-/// Host copies of a trainer's state.
-class StateKept {
- public:
-  explicit StateKept(Trainer& trainer) : trainer_(trainer), state_(trainer.state()) {
-    for (const NamedTensor& named : state_) copies_.push_back(backend().download(*named.tensor));
-  }
-  StateKept(const StateKept&) = delete;
-  StateKept& operator=(const StateKept&) = delete;
-  void put_back() {
-    for (size_t i = 0; i < state_.size(); ++i) *state_[i].tensor = backend().upload(copies_[i]);
-    trainer_.state_assigned();
-  }
-
- private:
-  Backend& backend() const { return trainer_.graph().backend(); }
-
-  Trainer& trainer_;
-  std::vector<NamedTensor> state_;
-  std::vector<Tensor> copies_;
-};
 
 /// Of a step, its batch's loading included.
 double seconds_a_batch(Trainer& trainer, data::Loader& loader, double seconds) {
@@ -56,14 +34,17 @@ double seconds_a_batch(Trainer& trainer, data::Loader& loader, double seconds) {
 
 Pace measure_pace(Trainer& trainer, data::Loader& loader, double seconds, const std::function<void()>& validate) {
   const Stopwatch all;
-  StateKept kept(trainer);
+  Backend& backend = trainer.graph().backend();
+  io::TensorFile kept;
+  io::store_tensors(trainer.state(), kept, "", true, backend);
   Pace pace;
   pace.batch = seconds_a_batch(trainer, loader, seconds);
   trainer.forget_recording();
   const Stopwatch watch;
   validate();
   pace.validation = watch.seconds();
-  kept.put_back();
+  io::load_tensors(trainer.state(), kept, "", backend);
+  trainer.state_assigned();
   pace.measuring = all.seconds();
   return pace;
 }
@@ -71,9 +52,10 @@ Pace measure_pace(Trainer& trainer, data::Loader& loader, double seconds, const 
 int64_t epochs_within(double minutes, const Pace& pace, int64_t batches, int64_t most) {
   const double epoch = pace.batch * static_cast<double>(batches) + pace.validation;
   const double epochs = (kReserve * 60 * minutes - pace.measuring) / epoch;
-  GSNET_CHECK(epochs >= 1, fmt::format("run.minutes = {:g}: one epoch takes {} here ({} batches of {:.3g} s, and {:.3g} s "
-                                       "of validation)",
-                                       minutes, clock_text(epoch), batches, pace.batch, pace.validation));
+  GSNET_CHECK(epochs >= 1,
+              fmt::format("run.minutes = {:g}: one epoch takes {} here ({} batches of {:.3g} s, and {:.3g} s "
+                          "of validation)",
+                          minutes, clock_text(epoch), batches, pace.batch, pace.validation));
   return epochs < static_cast<double>(most) ? static_cast<int64_t>(epochs) : most;
 }
 

@@ -20,7 +20,7 @@ struct Pace {
 /// is put back; the trainer itself has done steps and is to be made anew. Throws what a step throws.
 Pace measure_pace(Trainer& trainer, data::Loader& loader, double seconds, const std::function<void()>& validate);
 
-/// How many epochs, at most `most`, take `minutes` less a twentieth for slower times and what measuring took. Throws
+/// How many epochs, at most `most`, take `minutes` less a tenth for slower times and what measuring took. Throws
 /// Error that says how long an epoch takes, when not even one fits.
 int64_t epochs_within(double minutes, const Pace& pace, int64_t batches, int64_t most);
 

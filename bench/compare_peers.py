@@ -15,7 +15,8 @@ function: more than 100 % is done with fewer multiplications than these.
 Training and evaluation are processes of their own, and memory is the training one's. bench/peers/README.md says how to
 install the peer; the best of several rounds counts for both sides. --all: eight networks, batches of 64 and of 128.
 --peer-only: the peer's variants beside each other, in images/s and as ratios to the first of them. --profile: where the
-time of a step and of an evaluation of ours goes.
+time of a step and of an evaluation of ours goes. --memory: training with every place of the memory dial, save = "iterates",
+"input" and "output".
 --device cuda: both on the first GPU, f32 as f32 (no TF32 on either side but in the rows that say so); memory is the device's.
 """
 import argparse
@@ -40,6 +41,8 @@ REFERENCE = ["fit=head", "scale=four_forms", "order=min_first", "head=orthogonal
 SAME = "gsnet, same function"
 ROWS = {SAME: (REFERENCE, "f32"), "same, least memory": (REFERENCE + ["save=input"], "f32"),
         "gsnet, defaults": ([], "f32"), "defaults, least memory": (["save=input"], "f32")}
+MEMORY = {f"{name}, {save}": (settings + [f"save={save}"], "f32") for name, settings in (("same", REFERENCE), ("defaults", []))
+          for save in ("iterates", "input", "output")}
 REDUCED = {"same, bf16": (REFERENCE, "bf16"), "defaults, bf16": ([], "bf16")}
 # What `gsnet bench --profile` calls the parts of a step.
 PARTS = {"series": ["conv_exp"], "1x1 and dense": ["conv2d", "matmul", "matrix_exp"],
@@ -162,6 +165,26 @@ def print_network(network):
               f"| {evaluate:.1f} | {evaluate / base[1]:.2f} | {100 * eval_share:.0f} % | {memory:.0f} | {memory / base[2]:.2f} |", flush=True)
 
 
+def print_memory(network):
+    """Training alone: images/s, and the process's memory at its peak."""
+    peers = network.peers()
+    runs = {name: [] for name in (*peers, *MEMORY)}
+    for _ in range(network.options.rounds):
+        for name, variant in peers.items():
+            with network.survived(name):
+                train = network.time_peer(variant, "train")
+                runs[name].append((train["images_per_s"], train["peak_rss_mb"]))
+        for name, (settings, precision) in MEMORY.items():
+            with network.survived(name):
+                train = network.gsnet("train", settings, precision)
+                runs[name].append((train["train_images_per_second"], train["peak_process_bytes"] * 1e-6))
+    best = {name: (max(run[0] for run in of), min(run[1] for run in of)) for name, of in runs.items() if of}
+    base = [pick((best[name][column] for name in peers if name in best), default=math.nan) for column, pick in enumerate((max, min))]
+    for i, (name, (rate, memory)) in enumerate(best.items()):
+        print(f"| {network.name if i == 0 else ''} | {name} | {rate:.1f} | {rate / base[0]:.2f} | {memory:.0f} | "
+              f"{memory / base[1]:.2f} |", flush=True)
+
+
 def print_profile(network):
     for name, settings in (("defaults", []), ("same function", REFERENCE)):
         shares = [network.profile(mode, settings) for mode in ("train", "eval")]
@@ -206,6 +229,7 @@ def main():
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--all", action="store_true", help="all networks and batches")
     parser.add_argument("--peer-only", action="store_true", help="the peer's variants beside each other")
+    parser.add_argument("--memory", action="store_true", help="training with every place of the memory dial")
     parser.add_argument("--profile", action="store_true", help="where our time goes, and nothing of the peer's")
     options = parser.parse_args()
 
@@ -219,6 +243,13 @@ def main():
         print(f"| batch {options.batch}, {where}, width {options.width} | {' | '.join(heads)} |\n|{'---|' * (1 + len(heads))}")
         for conv, depth in networks:  # of one batch
             print_profile(Network(options, conv, depth, options.batch))
+        return
+    if options.memory:
+        for batch in batches:
+            print(f"\n| batch {batch}, {where}, width {options.width} | | training, images/s | ratio | peak memory, MB | ratio |\n"
+                  "|---|---|---|---|---|---|", flush=True)
+            for conv, depth in networks:
+                print_memory(Network(options, conv, depth, batch))
         return
     if options.peer_only:
         variants = options.variants.split(",")

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "autograd/ops.h"
@@ -120,25 +121,27 @@ Var RotationLink::orthogonal(const Var& k) const {
   return q;
 }
 
-// As PEFT does: the stored generator is pulled back before it is used.
-void RotationLink::constrain(Backend& backend, Parameter& generator) const {
-  const std::vector<double> norms = backend.sample_norms(generator.value);
-  const double largest = spec().constraint / std::sqrt(static_cast<double>(norms.size()));
-  if (std::ranges::none_of(norms, [&](double norm) { return norm * std::numbers::sqrt2 > largest; })) return;
-  Tensor factors = Tensor::empty({generator.value.shape()[0]}, DType::f64);
-  for (size_t i = 0; i < norms.size(); ++i) {
-    factors.data<double>()[i] = std::min(1.0, largest / std::max(norms[i] * std::numbers::sqrt2, 1e-300));
-  }
-  Tensor pulled = backend.empty_like(generator.value);
-  backend.scale_rows(generator.value, backend.upload(factors), pulled);
-  generator.value = pulled;
+// As PEFT does: the stored generator is pulled back, where it is, before it is used: times 1 / max(1, |.| / most).
+void RotationLink::constrain(Tape& tape, Parameter& generator) const {
+  Backend& backend = tape.backend();
+  const int64_t blocks = generator.value.shape()[0];
+  const double most = spec().constraint / std::sqrt(static_cast<double>(blocks));  // of a block's skew matrix
+  const auto is_short = [&](double norm) { return norm * std::numbers::sqrt2 <= most * (1 + 1e-6); };
+  // What was evaluated before stays of use where nothing changes; training asks nothing that the host must answer.
+  if (!tape.mode().training && std::ranges::all_of(backend.sample_norms(generator.value), is_short)) return;
+  Tensor factors = backend.empty({blocks});
+  backend.row_norms(generator.value, factors);
+  backend.scale(std::numbers::sqrt2 / most, factors, factors);
+  backend.clip(1, std::numeric_limits<double>::infinity(), factors, factors);
+  backend.unary(UnaryOp::reciprocal, factors, factors);
+  backend.scale_rows(generator.value, factors, generator.value);
   generator.changed();
 }
 
 Var RotationLink::adapted(Tape& tape, const Var& w) {
   Var y = w;
   for (const Factor& factor : factors_) {
-    if (spec().constraint > 0) constrain(tape.backend(), *factor.generator);
+    if (spec().constraint > 0) constrain(tape, *factor.generator);
     const Var k = ops::skew_from_triangle(tape.use(*factor.generator), factor.rotation.pattern.block());
     y = ops::rotate(y, orthogonal(k), factor.rotation);
   }

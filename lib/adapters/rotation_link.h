@@ -33,7 +33,7 @@ class RotationLink final : public AdapterLink {
   void add_side(Backend& backend, const char* name, const RotationSpec& like, int64_t n);
   /// The map of generators (B, b, b).
   Var orthogonal(const Var& k) const;
-  void constrain(Backend& backend, Parameter& generator) const;
+  void constrain(Tape& tape, Parameter& generator) const;
 
   std::vector<Factor> factors_;             // in the order in which w meets them
   mutable std::vector<Tensor> identities_;  // that Neumann series begin with

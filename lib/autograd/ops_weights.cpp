@@ -86,8 +86,9 @@ Var gram_norm(const Var& k, int64_t groups) {
 Var four_forms(const Var& k, int64_t groups, int iterations, FourForms& forms) {
   Backend& backend = k.tape->backend();
   check_kernel("four_forms", k.shape(), groups);
-  Tensor s = backend.empty({groups});
-  backend.four_forms(k.value, groups, iterations, forms, s);
+  Tensor s = backend.empty({groups}),
+         smallest = Tensor::empty({groups}, DType::i32, Layout::row_major, backend.memory());
+  backend.four_forms(k.value, groups, iterations, forms, s, smallest);
   FourForms then;
   if (k.tracked()) {  // the vectors move on with the next step
     for (size_t i = 0; i < 4; ++i) {
@@ -97,12 +98,12 @@ Var four_forms(const Var& k, int64_t groups, int iterations, FourForms& forms) {
       backend.copy(forms.v[i], then.v[i]);
     }
   }
-  return k.tape->record("four_forms", s, {&k}, [&backend, kept = Kept(k), then](GradSink& sink, const Tensor& ds) {
-    const Tensor kv = kept();
-    Tensor dk = backend.empty_like(kv);
-    backend.four_forms_backward(kv, then, ds, dk);
-    sink.give(0, dk);
-  });
+  return k.tape->record("four_forms", s, {&k},
+                        [&backend, shape = k.shape(), then, smallest](GradSink& sink, const Tensor& ds) {
+                          Tensor dk = backend.empty(shape);
+                          backend.four_forms_backward(then, smallest, ds, dk);
+                          sink.give(0, dk);
+                        });
 }
 
 Var stretch(const Var& k, int64_t groups, const Tensor& v, Tensor& u) {

@@ -31,6 +31,14 @@ void Tape::lap(const char* op, bool backward) {
   lap_ = now;
 }
 
+void Tape::on_host(HostPart part) {
+  if (mode_.host_parts != nullptr) {
+    mode_.host_parts->push_back(std::move(part));
+  } else {
+    part.act();
+  }
+}
+
 Var Tape::leaf(Tensor value, Parameter* parameter) {
   Node node;
   node.op = "leaf";
@@ -91,7 +99,10 @@ void GradSink::give(int i, Tensor gradient) {
     kept = std::move(gradient);
     return;
   }
-  // Never in place: a vjp may hand the same tensor to two inputs.
+  if (kept.is_only_handle()) {  // a vjp may have handed the same tensor to two inputs
+    tape_.backend_.binary(BinaryOp::add, kept, gradient, kept);
+    return;
+  }
   Tensor sum = tape_.backend_.empty_like(kept);
   tape_.backend_.binary(BinaryOp::add, kept, gradient, sum);
   kept = std::move(sum);

@@ -89,6 +89,12 @@ struct OpTime {
 };
 using TapeProfile = std::map<std::string, OpTime>;
 
+/// What a step does on the host besides what it asks its machine for: a recording of the step does it again.
+struct HostPart {
+  std::function<bool()> same;  ///< whether the step, done now, would ask the machine for the same
+  std::function<void()> act;   ///< once a step
+};
+
 struct TapeMode {
   bool record = false;    ///< keep what a backward pass needs
   bool training = false;  ///< layers use their training form (degree of the series, power iterations)
@@ -106,6 +112,7 @@ struct TapeMode {
   bool again = false;   ///< this forward pass repeats one: running statistics and power iterations stay as they are
   bool frozen = false;  ///< parameters are constants: only gradients of inputs are computed (attacks)
   TapeProfile* profile = nullptr;  ///< the time of every op is added to it, the machine waited for after each
+  std::vector<HostPart>* host_parts = nullptr;  ///< where a step is recorded: they go there, and are not done
 };
 
 /// One tape a step, used from one thread.
@@ -120,6 +127,9 @@ class Tape {
 
   /// Whether use(parameter) makes a leaf: a gradient is wanted.
   bool tracks(const Parameter& parameter) const { return mode_.record && !mode_.frozen && parameter.trainable; }
+
+  /// Does it, or leaves it to whoever records.
+  void on_host(HostPart part);
 
   /// A constant, or a leaf whose gradient is asked for by grad() after backward().
   Var input(Tensor value, bool needs_grad = false);

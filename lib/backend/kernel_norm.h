@@ -44,10 +44,12 @@ class KernelNormKernels {
                                   Tensor& dk) = 0;
 
   /// `iterations` rounds of power iteration on all four forms, in place, then s[g] = the smallest of the four values
-  /// u' K v: the reference code's estimate of |J_g| / sqrt(Kh Kw). An estimate: it may be too small.
-  virtual void four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) = 0;
-  /// dk for ds with u, v held fixed.
-  virtual void four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) = 0;
+  /// u' K v: the reference code's estimate of |J_g| / sqrt(Kh Kw). An estimate: it may be too small. smallest (g) i32:
+  /// which form it is of.
+  virtual void four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s,
+                          Tensor& smallest) = 0;
+  /// dk for ds with u, v held fixed: ds[g] u v' of the group's smallest form.
+  virtual void four_forms_backward(const FourForms& forms, const Tensor& smallest, const Tensor& ds, Tensor& dk) = 0;
 
   /// One round of power iteration: s[g] = |J_g v_g| / |v_g| on zero-padded maps, u = J v of unit length a group (v
   /// where that is 0). v, u (C, H, W) row-major. s is an estimate of |J_g| from below.

@@ -16,7 +16,9 @@ class ReduceKernels {
   virtual void sum(const Tensor& x, Tensor& y) = 0;
   /// Sum of squares of all elements, in double; NaN or infinity come through, so it also tells a finite tensor.
   virtual double sum_of_squares(const Tensor& x) = 0;
-  /// |x[n]|_2 of every sample n, in double.
+  /// y (N) = |x[n]|_2 of every sample n, summed in double.
+  virtual void row_norms(const Tensor& x, Tensor& y) = 0;
+  /// The same on the host, in double.
   virtual std::vector<double> sample_norms(const Tensor& x) = 0;
 };
 

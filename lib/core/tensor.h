@@ -58,6 +58,8 @@ class Tensor {
   Tensor rows(int64_t first, int64_t count) const;
 
   bool shares_storage_with(const Tensor& other) const { return storage_ && storage_ == other.storage_; }
+  /// Whether no other tensor shares the storage.
+  bool is_only_handle() const { return storage_.use_count() == 1; }
 
  private:
   class Storage;

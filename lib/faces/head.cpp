@@ -94,19 +94,27 @@ void FaceHead::follow(const std::vector<double>& norms) {
   norm_stddev_ = uploaded(backend_, {(1 - share) * read(norm_stddev_) + share * std::sqrt(variance)});
 }
 
-FaceHead::Margins FaceHead::margins(const Tensor& embeddings, bool training) {
-  const auto samples = static_cast<size_t>(embeddings.shape()[0]);
-  if (!spec_.adaptive) return {std::vector(samples, spec_.angle), std::vector(samples, spec_.cosine)};
+FaceHead::Margins FaceHead::adaptive_margins(const Tensor& embeddings, bool training) {
   std::vector<double> norms = backend_.sample_norms(embeddings);
   for (double& norm : norms) norm = std::clamp(norm, kLeastNorm, kMostNorm);
   if (training) follow(norms);
   const auto [margin, concentration, momentum] = *spec_.adaptive;
   const double mean = read(norm_mean_), stddev = read(norm_stddev_);
-  Margins made;
+  std::vector<double> raise, lower;
   for (const double norm : norms) {
     const double z = std::clamp((norm - mean) / (stddev + kDeviationFloor) * concentration, -1.0, 1.0);
-    made.raise.push_back(-margin * z);
-    made.lower.push_back(margin * (1 + z));
+    raise.push_back(-margin * z);
+    lower.push_back(margin * (1 + z));
+  }
+  return {uploaded(backend_, raise), uploaded(backend_, lower)};
+}
+
+FaceHead::Margins FaceHead::fixed_margins(int64_t samples) {
+  Margins& made = fixed_[samples];
+  if (!made.raise) {
+    made = {backend_.empty({samples}), backend_.empty({samples})};
+    backend_.fill(spec_.angle, made.raise);
+    backend_.fill(spec_.cosine, made.lower);
   }
   return made;
 }
@@ -117,15 +125,16 @@ Objective::Value FaceHead::evaluate(Tape& tape, const Var& output, const Labels&
   const int64_t samples = embeddings.shape()[0];
   check_labelled("[head]", embeddings.shape(), features(), labels, classes());
   const bool training = tape.mode().training;
-  const Margins margin = margins(embeddings.value, training);
+  const Margins margins = spec_.adaptive ? adaptive_margins(embeddings.value, training) : fixed_margins(samples);
   Var centres = tape.use(weight_);
-  Tensor columns = labels;
+  Tensor columns;
   if (training) {
-    const auto step = static_cast<uint64_t>(step_.data<int64_t>()[0]);
-    step_ = Tensor::of<int64_t>({1}, {static_cast<int64_t>(step) + 1});
+    const int64_t step = step_.data<int64_t>()[0];
+    tape.on_host({.same = [] { return true; },
+                  .act = [this] { step_ = Tensor::of<int64_t>({1}, {step_.data<int64_t>()[0] + 1}); }});
     if (spec_.sample_rate < 1) {
-      const std::vector<int32_t> drawn =
-          draw_centres(labels.host<int32_t>(), classes(), spec_.sample_rate, RandomKey(spec_.seed).with(step));
+      const std::vector<int32_t> drawn = draw_centres(labels.host<int32_t>(), classes(), spec_.sample_rate,
+                                                      RandomKey(spec_.seed).with(static_cast<uint64_t>(step)));
       centres = ops::gather_rows(centres, backend_.upload(Tensor::of<int32_t>({std::ssize(drawn)}, drawn)));
       columns = Tensor::empty({samples}, DType::i32);
       std::ranges::transform(labels.host<int32_t>(), columns.host<int32_t>().begin(), [&](int32_t label) {
@@ -138,8 +147,8 @@ Objective::Value FaceHead::evaluate(Tape& tape, const Var& output, const Labels&
                                   .multiply = spec_.multiply,
                                   .easy = spec_.easy_margin,
                                   .plain_gradient = spec_.gradient == HeadGradient::plain};
-  const Var losses = ops::margin_softmax(cosines, backend_.upload(columns), uploaded(backend_, margin.raise),
-                                         uploaded(backend_, margin.lower), softmax);
+  const Tensor right = columns ? backend_.upload(columns) : given.machine;
+  const Var losses = ops::margin_softmax(cosines, right, margins.raise, margins.lower, softmax);
   return {ops::mean(losses), cosines.value, columns};
 }
 

@@ -2,6 +2,7 @@
 // trained with the network and then thrown away; embeddings are what is kept.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -59,6 +60,8 @@ class FaceHead final : public Objective {
   /// Scores are cosines (N, K), or those to the centres drawn. Statistics and draws are those of a training step where
   /// the tape is in training; else nothing is drawn and nothing changes. Throws Error for a label outside [0, K).
   Value evaluate(Tape& tape, const Var& output, const Labels& labels) override;
+  /// Where nothing is drawn and the margin is the same for all.
+  bool recordable() const override { return !spec_.adaptive && spec_.sample_rate == 1; }
   void visit(Visitor& visitor) override;
 
   /// Centres in the place of those drawn: (K, D) on the host. Throws Error for another shape, and for a centre that is
@@ -73,11 +76,12 @@ class FaceHead final : public Objective {
   int64_t features() const { return weight_.value.shape()[1]; }
 
  private:
-  /// Margins of every sample: what the angle is raised and the cosine lowered by.
+  /// Margins of every sample, on the machine: what the angle is raised and the cosine lowered by.
   struct Margins {
-    std::vector<double> raise, lower;
+    Tensor raise, lower;
   };
-  Margins margins(const Tensor& embeddings, bool training);
+  Margins adaptive_margins(const Tensor& embeddings, bool training);
+  Margins fixed_margins(int64_t samples);
   void follow(const std::vector<double>& norms);
   double read(const Tensor& one) const;
 
@@ -85,6 +89,7 @@ class FaceHead final : public Objective {
   HeadSpec spec_;
   Parameter weight_;
   Tensor step_, norm_mean_, norm_stddev_;
+  std::map<int64_t, Margins> fixed_;  // by the number of samples; recorded steps read them
 };
 
 /// The classes that a step of Partial FC sees, ascending: those of the labels, and others up to round(rate classes),

@@ -9,35 +9,31 @@ namespace {
 
 constexpr double kSmallest = 1e-8;  // under the root: at its target a picture has no gradient
 
-/// (N, 1) of rows (N, D).
-Var squared_lengths(Tape& tape, const Var& rows) {
-  const std::vector<double> ones(static_cast<size_t>(rows.shape()[1]), 1.0);
-  return ops::linear(ops::unary(UnaryOp::square, rows),
-                     tape.input(tape.backend().upload(Tensor::of<double>({1, rows.shape()[1]}, ones))));
-}
-
 }  // namespace
 
 TeacherHead::TeacherHead(Backend& backend, const Tensor& targets, TeacherDistance distance) : distance_(distance) {
   check_directions(targets, "[teacher] target");
   targets_ = backend.upload(targets);
+  ones_ = backend.empty({1, features()});
+  backend.fill(1, ones_);
+  smallest_ = backend.empty({1});
+  backend.fill(kSmallest, smallest_);
 }
 
 Objective::Value TeacherHead::evaluate(Tape& tape, const Var& output, const Labels& labels) {
-  Backend& backend = tape.backend();
   const Var embeddings = ops::flatten(output);
   const int64_t samples = embeddings.shape()[0];
   check_labelled("[teacher]", embeddings.shape(), features(), labels.host, pictures());
   const Var targets = ops::normalise_rows(ops::gather_rows(tape.input(targets_), labels.machine));
   const Var units = ops::normalise_rows(embeddings);
-  const Var squares = squared_lengths(tape, ops::binary(BinaryOp::subtract, units, targets));
+  const Var apart = ops::unary(UnaryOp::square, ops::binary(BinaryOp::subtract, units, targets));
+  const Var squares = ops::linear(apart, tape.input(ones_));
   Tensor columns = Tensor::empty({samples}, DType::i32);
   const auto column = columns.host<int32_t>();
   std::iota(column.begin(), column.end(), 0);
   const auto loss = [&] {
     if (distance_ == TeacherDistance::cosine) return ops::scale(ops::mean(squares), 0.5);
-    const Var smallest = tape.input(backend.upload(Tensor::of<double>({1}, {kSmallest})));
-    return ops::mean(ops::unary(UnaryOp::sqrt, ops::add_bias(squares, smallest)));
+    return ops::mean(ops::unary(UnaryOp::sqrt, ops::add_bias(squares, tape.input(smallest_))));
   };
   return {loss(), ops::linear(tape.input(units.value), targets).value, columns};
 }

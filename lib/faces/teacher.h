@@ -25,12 +25,13 @@ class TeacherHead final : public Objective {
   /// Labels are rows of the targets. Scores are cosines (N, N) to the targets of the batch, whose columns the labels of
   /// the value are. Throws Error for a label outside [0, P).
   Value evaluate(Tape& tape, const Var& output, const Labels& labels) override;
+  bool recordable() const override { return true; }
 
   int64_t pictures() const { return targets_.shape()[0]; }
   int64_t features() const { return targets_.shape()[1]; }
 
  private:
-  Tensor targets_;  // on the machine
+  Tensor targets_, ones_, smallest_;  // on the machine
   TeacherDistance distance_;
 };
 

@@ -3,7 +3,7 @@
 namespace gsnet {
 
 Objective::Value ClassifierObjective::evaluate(Tape&, const Var& logits, const Labels& labels) {
-  return {training_loss(logits, labels.machine, spec_), logits.value, labels.host};
+  return {training_loss(logits, labels.machine, spec_), logits.value};
 }
 
 std::vector<NamedParameter> parameters_of(Graph& graph, Objective& objective) {

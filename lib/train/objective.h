@@ -19,9 +19,9 @@ struct Labels {
 class Objective {
  public:
   struct Value {
-    Var loss;       ///< (1): the mean over the batch
-    Tensor scores;  ///< (N, K) without margins or offsets: the largest is what the network would say
-    Tensor labels;  ///< (N) i32, columns of `scores`, on the host
+    Var loss;             ///< (1): the mean over the batch
+    Tensor scores;        ///< (N, K) without margins or offsets: the largest is what the network would say
+    Tensor columns = {};  ///< (N) i32 of `scores`, on the host, that would be right; empty: the labels
   };
 
   virtual ~Objective() = default;

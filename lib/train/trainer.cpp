@@ -31,12 +31,17 @@ double Trainer::rate() const {
   return spec_.optimiser.rate * schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps);
 }
 
-void Trainer::forward() {
+bool Trainer::Recorded::is_same() const {
+  return std::ranges::all_of(host_parts, [](const HostPart& part) { return part.same(); });
+}
+
+void Trainer::forward(std::vector<HostPart>* host_parts) {
   tape_ = std::make_unique<Tape>(graph_.backend(), TapeMode{.record = true,
                                                             .training = true,
                                                             .precision = spec_.precision,
                                                             .segments = spec_.segments,
-                                                            .profile = profile_});
+                                                            .profile = profile_,
+                                                            .host_parts = host_parts});
   value_ = objective_->evaluate(*tape_, graph_.forward(*tape_, tape_->input(images_)), labels_);
 }
 
@@ -66,8 +71,10 @@ void Trainer::record() {
   };
   records_ = false;
   try {
-    Recorded made{
-        .forward = backend.record([&] { forward(); }, nullptr, &why_not_), .value = value_, .places = places()};
+    Recorded made;
+    made.forward = backend.record([&] { forward(&made.host_parts); }, nullptr, &why_not_);
+    made.value = value_;
+    made.places = places();
     if (made.forward) made.backward = backend.record([&] { backward(); }, made.forward.get(), &why_not_);
     records_ = made.backward != nullptr;
     if (records_) recorded_ = std::move(made);
@@ -87,7 +94,8 @@ void Trainer::forget_recording() {
 StepResult Trainer::result_of(const Objective::Value& value, const Tensor& labels) {
   Backend& backend = graph_.backend();
   const Tensor loss = with_dtype(backend.download(value.loss.value), DType::f64);
-  return {loss.data<double>()[0], labels.shape()[0], count_correct(backend.download(value.scores), labels)};
+  const Tensor& columns = value.columns ? value.columns : labels;
+  return {loss.data<double>()[0], labels.shape()[0], count_correct(backend.download(value.scores), columns)};
 }
 
 /// Whatever ends a step, nothing of it stays but what a recording reads.
@@ -119,7 +127,7 @@ StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
   labels_.host = labels;
   if (recorded() && (recorded_.places != places() || recorded_.forward->outgrown())) forget_recording();
   if (records_ && !recorded() && warm_ == kWarmSteps && profile_ == nullptr) record();
-  bool replays = recorded() && profile_ == nullptr;
+  bool replays = recorded() && profile_ == nullptr && recorded_.is_same();
   std::optional<StepResult> replayed;
   if (replays) {
     recorded_.forward->replay();
@@ -136,13 +144,14 @@ StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
     warm_ = std::min(warm_ + 1, kWarmSteps);
     forward();
   }
-  const StepResult result = replays ? *replayed : result_of(value_, value_.labels);
+  const StepResult result = replays ? *replayed : result_of(value_, labels);
   if (!std::isfinite(result.loss)) {
     tape_.reset();  // its memory is needed
     explain(images_, result.loss);
   }
   optimiser_.begin(schedule_factor(spec_.schedule, optimiser_.steps(), spec_.steps));
   if (replays) {
+    for (const HostPart& part : recorded_.host_parts) part.act();
     recorded_.backward->replay();
     for (const NamedParameter& named : parameters_) named.parameter->changed();  // and what was computed from any
     return result;

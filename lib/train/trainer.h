@@ -73,9 +73,12 @@ class Trainer {
     std::unique_ptr<Recording> forward, backward;
     Objective::Value value;
     Places places;
+    std::vector<HostPart> host_parts;
+    /// Whether a step, done now, would be the one that was recorded.
+    bool is_same() const;
   };
 
-  void forward();
+  void forward(std::vector<HostPart>* host_parts = nullptr);
   void backward();
   /// Records a step on what images_ and labels_ hold; nothing of it is done.
   void record();

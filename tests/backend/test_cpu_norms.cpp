@@ -1,5 +1,6 @@
 // What the cpu machine does to kernels: the skew part as it is written, bilinear forms against the host loops in
 // double, and their row kernels against sums as they are written.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <vector>
@@ -90,16 +91,18 @@ TEST_CASE("cpu: four forms of kernels", "[cpu][norm]") {
         slow.v[f] = oracle.upload(fast.v[f]);
       }
       Tensor s = cpu->empty({groups}), expected_s = oracle.empty({groups});
-      cpu->four_forms(k, groups, 2, fast, s);
-      oracle.four_forms(wide, groups, 2, slow, expected_s);
+      Tensor smallest = Tensor::empty({groups}, DType::i32), expected_smallest = Tensor::empty({groups}, DType::i32);
+      cpu->four_forms(k, groups, 2, fast, s, smallest);
+      oracle.four_forms(wide, groups, 2, slow, expected_s, expected_smallest);
       CHECK(apart(s, expected_s) < kTolerance);
+      CHECK(std::ranges::equal(smallest.host<int32_t>(), expected_smallest.host<int32_t>()));
       for (size_t f = 0; f < 4; ++f) {
         CHECK(apart(fast.u[f], slow.u[f]) < kTolerance);
         CHECK(apart(fast.v[f], slow.v[f]) < kTolerance);
       }
       Tensor dk = cpu->empty_like(k), expected_dk = oracle.empty_like(wide);
-      cpu->four_forms_backward(k, fast, ds, dk);
-      oracle.four_forms_backward(wide, slow, oracle.upload(ds), expected_dk);
+      cpu->four_forms_backward(fast, smallest, ds, dk);
+      oracle.four_forms_backward(slow, expected_smallest, oracle.upload(ds), expected_dk);
       CHECK(apart(dk, expected_dk) < kTolerance);
     }
   }
@@ -111,8 +114,8 @@ TEST_CASE("cpu: four forms give the same bits on every number of threads", "[cpu
   for (const int threads : {1, 2, 5}) {
     const auto cpu = make_cpu_backend(threads);
     FourForms forms = vectors_of(2, 30, 3);
-    Tensor s = cpu->empty({2});
-    cpu->four_forms(k, 2, 3, forms, s);
+    Tensor s = cpu->empty({2}), smallest = Tensor::empty({2}, DType::i32);
+    cpu->four_forms(k, 2, 3, forms, s, smallest);
     const auto numbers = forms.u[2].host<float>();
     const std::vector<float> now(numbers.begin(), numbers.end());
     if (first.empty()) first = now;

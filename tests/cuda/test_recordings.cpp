@@ -4,11 +4,15 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <functional>
+#include <memory>
 #include <stdexcept>
 
 #include "adapters/adapter_cases.h"
 #include "core/error.h"
 #include "cuda/machine.h"
+#include "faces/head.h"
+#include "faces/teacher.h"
 #include "layers/architectures.h"
 #include "layers/graph.h"
 #include "layers/net_builder.h"
@@ -61,14 +65,20 @@ struct Run {
   std::vector<bool> recorded;
 };
 
+/// What a network is trained with besides.
+struct With {
+  const AdapterSpec* adapter = nullptr;
+  std::function<std::shared_ptr<Objective>(Backend&)> objective = [](Backend&) { return nullptr; };
+};
+
 template <class Before>
 Run run_steps(Backend& cuda, const Description& net, OptimiserKind kind, bool recording, Before&& before,
-              const AdapterSpec* adapter) {
+              const With& with) {
   Run made;
   Graph graph(net, cuda, RandomKey(2));
   AdapterBank bank(graph);
-  if (adapter != nullptr) bank.attach("a", *adapter, {}, RandomKey(1));
-  Trainer trainer(graph, {.optimiser = {.kind = kind, .rate = 0.01}, .steps = 12});
+  if (with.adapter != nullptr) bank.attach("a", *with.adapter, {}, RandomKey(1));
+  Trainer trainer(graph, {.optimiser = {.kind = kind, .rate = 0.01}, .steps = 12}, with.objective(cuda));
   std::vector<Tensor> others;  // that no step may write to
   TapeProfile profile;
   for (int step = 0; step < 12; ++step) {
@@ -101,12 +111,11 @@ Run run_steps(Backend& cuda, const Description& net, OptimiserKind kind, bool re
 const auto kNothing = [](int, Trainer&, Graph&) {};
 
 template <class Before>
-Run check_recorded_is_done(const Description& net, OptimiserKind kind, Before&& before,
-                           const AdapterSpec* adapter = nullptr) {
+Run check_recorded_is_done(const Description& net, OptimiserKind kind, Before&& before, const With& with = {}) {
   const auto recording = test::make_cuda(), plain = test::make_cuda();
   if (recording == nullptr) return {};
-  const Run a = run_steps(*recording, net, kind, true, before, adapter),
-            b = run_steps(*plain, net, kind, false, before, adapter);
+  const Run a = run_steps(*recording, net, kind, true, before, with),
+            b = run_steps(*plain, net, kind, false, before, with);
   CHECK(a.losses == b.losses);
   const bool same = a.state == b.state;
   CHECK(same);
@@ -117,8 +126,10 @@ Run check_recorded_is_done(const Description& net, OptimiserKind kind, Before&& 
 
 namespace {
 
-void check_recorded(const Description& net, OptimiserKind optimiser) {
-  const Run run = check_recorded_is_done(net, optimiser, kNothing);
+template <class Before = decltype(kNothing)>
+void check_recorded(const Description& net, OptimiserKind optimiser, const With& with = {},
+                    Before&& before = Before(kNothing)) {
+  const Run run = check_recorded_is_done(net, optimiser, before, with);
   for (size_t step = 0; step < run.recorded.size(); ++step) {
     CHECK(run.recorded[step] == (step % 8 >= 2));  // another shape begins anew
   }
@@ -149,21 +160,66 @@ TEST_CASE("cuda: recorded steps that make inputs again are steps, bit for bit", 
   check_recorded(net.take(), OptimiserKind::sgd);
 }
 
+namespace {
+
+/// One orthogonal layer and a linear one.
+Description one_layer(const char* scale) {
+  return {{3, 8, 8},
+          {{"conv", "skew_conv", {}, {{"channels", int64_t{8}}, {"groups", int64_t{2}}, {"scale", std::string(scale)}}},
+           {"pool", "pool", {}, {{"global", true}}},
+           {"flatten", "flatten", {}, {}},
+           {"head", "linear", {}, {{"features", int64_t{10}}}}}};
+}
+
+/// Looks at the network's output on the way.
+class Curious final : public Objective {
+ public:
+  Value evaluate(Tape& tape, const Var& output, const Labels& labels) override {
+    tape.backend().download(output.value);
+    return logits_.evaluate(tape, output, labels);
+  }
+  bool recordable() const override { return true; }
+
+ private:
+  ClassifierObjective logits_{LossSpec{}};
+};
+
+}  // namespace
+
+TEST_CASE("cuda: recorded steps of the reference code's scale are steps, where its rounds change too",
+          "[cuda][train]") {
+  check_recorded(one_layer("four_forms"), OptimiserKind::sgd, {}, [](int step, Trainer& trainer, Graph&) {
+    if (step != 0) return;
+    for (const NamedTensor& named : trainer.state()) {  // the fifth step is the two hundredth
+      if (named.name.ends_with("_steps")) named.tensor->data<int64_t>()[0] = 196;
+    }
+  });
+}
+
+TEST_CASE("cuda: recorded steps of face heads are steps, bit for bit", "[cuda][train][faces]") {
+  const Description net = one_layer("stretch");
+  const Tensor rows = test::make_input(*make_backend({"reference", 1}), {{10, 10}}, 5);
+  const auto face = [](const HeadSpec& spec) {
+    return [spec](Backend& cuda) { return std::make_shared<FaceHead>(cuda, 10, 10, spec, RandomKey(3)); };
+  };
+  const auto teacher = [&](TeacherDistance distance) {
+    return [&rows, distance](Backend& cuda) { return std::make_shared<TeacherHead>(cuda, rows, distance); };
+  };
+  check_recorded(net, OptimiserKind::sgd, {.objective = face(HeadSpec::arcface())});
+  check_recorded(net, OptimiserKind::adamw, {.objective = face(HeadSpec::cosface())});
+  check_recorded(net, OptimiserKind::sgd, {.objective = teacher(TeacherDistance::cosine)});
+  check_recorded(net, OptimiserKind::adamw, {.objective = teacher(TeacherDistance::chord)});
+}
+
 TEST_CASE("cuda: steps that need the host go on without a recording", "[cuda][train]") {
-  const Description net = {{3, 8, 8},
-                           {{"conv",
-                             "skew_conv",
-                             {},
-                             {{"channels", int64_t{8}}, {"groups", int64_t{2}}, {"scale", std::string("four_forms")}}},
-                            {"pool", "pool", {}, {{"global", true}}},
-                            {"flatten", "flatten", {}, {}},
-                            {"head", "linear", {}, {{"features", int64_t{10}}}}}};
+  const Description net = one_layer("stretch");
   std::vector<std::vector<double>> losses(2);
   for (const bool tries : {false, true}) {
     const auto cuda = test::make_cuda();
     if (cuda == nullptr) return;
     Graph graph(net, *cuda, RandomKey(2));
-    Trainer trainer(graph, {.optimiser = {.kind = OptimiserKind::sgd, .rate = 0.01}, .steps = 4});
+    Trainer trainer(graph, {.optimiser = {.kind = OptimiserKind::sgd, .rate = 0.01}, .steps = 4},
+                    std::make_shared<Curious>());
     TapeProfile profile;
     if (!tries) trainer.set_profile(&profile);
     for (int step = 0; step < 4; ++step) {
@@ -182,13 +238,12 @@ TEST_CASE("cuda: recorded steps with exponentials of matrices are steps, bit for
 
 TEST_CASE("cuda: recorded steps of adapters are steps, bit for bit", "[cuda][train][adapters]") {
   const Description net = small_resnet();
-  for (const AdapterSpec& spec : test::all_adapters()) {
+  std::vector<AdapterSpec> specs = test::all_adapters();
+  specs.push_back(
+      AdapterSpec::from({{"kind", std::string("oft")}, {"block", int64_t{4}}, {"constraint", 0.002}}));  // it holds
+  for (const AdapterSpec& spec : specs) {
     INFO(test::name_of(spec));
-    const Run run = check_recorded_is_done(net, OptimiserKind::adamw, kNothing, &spec);
-    const bool recordable = spec.kind != AdapterKind::dora;  // whose lengths come from the host
-    for (size_t step = 0; step < run.recorded.size(); ++step) {
-      CHECK(run.recorded[step] == (recordable && step % 8 >= 2));
-    }
+    check_recorded(net, OptimiserKind::adamw, {.adapter = &spec});
   }
 }
 
@@ -206,17 +261,17 @@ TEST_CASE("cuda: a recorded step that its matrices have outgrown is done again",
   spec.kind = AdapterKind::gsoft;
   spec.map = OrthogonalMap::exp;
   spec.block = 4;
-  const Run run = check_recorded_is_done(
-      net, OptimiserKind::adamw,
-      [](int step, Trainer&, Graph& graph) {
-        if (step != 5) return;
-        for (const NamedParameter& named : parameters_of(graph)) {
-          if (named.name.find(".a.") == std::string::npos) continue;  // the adapter's generators
-          graph.backend().scale(300, named.parameter->value, named.parameter->value);
-          named.parameter->changed();
-        }
-      },
-      &spec);
+  const Run run = check_recorded_is_done(net, OptimiserKind::adamw,
+                                         [](int step, Trainer&, Graph& graph) {
+                                           if (step != 5) return;
+                                           for (const NamedParameter& named : parameters_of(graph)) {
+                                             if (named.name.find(".a.") == std::string::npos)
+                                               continue;  // the adapter's generators
+                                             graph.backend().scale(300, named.parameter->value, named.parameter->value);
+                                             named.parameter->changed();
+                                           }
+                                         },
+                                         {.adapter = &spec});
   if (run.recorded.empty()) return;
   CHECK((run.recorded[4] && !run.recorded[5] && run.recorded[7]));
 }

@@ -37,8 +37,8 @@ TEST_CASE("a teacher's loss is the distance to a picture's own target", "[faces]
     CHECK(scores[1] == Approx(std::sqrt(0.5)));
     CHECK(scores[2] == Approx(7 / (5 * std::sqrt(2))));
     CHECK(scores[3] == Approx(0.6));
-    CHECK(value.labels.data<int32_t>()[0] == 0);
-    CHECK(value.labels.data<int32_t>()[1] == 1);
+    CHECK(value.columns.data<int32_t>()[0] == 0);
+    CHECK(value.columns.data<int32_t>()[1] == 1);
   }
 }
 

@@ -155,4 +155,65 @@ TEST_CASE("what is made again in the backward pass gives the same step for less 
   }
 }
 
+namespace {
+
+/// Gradients of the loss on images, as numbers.
+std::vector<float> gradients(Graph& graph, const Tensor& images, const Tensor& labels) {
+  ClassifierObjective objective({});
+  Tape tape(graph.backend(), {.record = true, .training = true});
+  tape.backward(objective.evaluate(tape, graph.forward(tape, tape.input(images)), {graph.backend(), labels}).loss);
+  std::vector<float> all;
+  for (const NamedParameter& named : parameters_of(graph)) {
+    const auto numbers = named.parameter->grad.host<float>();
+    all.insert(all.end(), numbers.begin(), numbers.end());
+  }
+  return all;
+}
+
+double apart_of_largest(const std::vector<float>& a, const std::vector<float>& b) {
+  float apart = 0, largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    apart = std::max(apart, std::fabs(a[i] - b[i]));
+    largest = std::max(largest, std::fabs(b[i]));
+  }
+  return static_cast<double>(apart) / static_cast<double>(largest);
+}
+
+}  // namespace
+
+TEST_CASE("inputs are made again from outputs while weights take large steps", "[train]") {
+  const auto backend = make_backend({"cpu", 2});
+  const Tensor images = noise(16);
+  const Tensor labels = Tensor::of<int32_t>({16}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5});
+  const auto network = [&](const char* scale, const char* save) {
+    return lipconvnet({{"depth", int64_t{15}},
+                       {"width", int64_t{8}},
+                       {"groups", int64_t{2}},
+                       {"scale", std::string(scale)},
+                       {"save", std::string(save)}},
+                      {3, 32, 32}, 10);
+  };
+  for (const char* scale : {"gram"}) {
+    for (const OptimiserSpec& spec : {OptimiserSpec{.kind = OptimiserKind::adamw, .rate = 0.03},
+                                      OptimiserSpec{.kind = OptimiserKind::sgd, .rate = 1}}) {
+      Graph kept(network(scale, "iterates"), *backend, RandomKey(1));
+      Graph made(network(scale, "output"), *backend, RandomKey(1));
+      Optimiser optimiser(*backend, spec, parameters_of(kept));
+      const auto from = state_of(kept), to = state_of(made);
+      double most = 0;
+      for (int step = 0; step < 20; ++step) {
+        for (size_t i = 0; i < from.size(); ++i) backend->copy(*from[i].tensor, *to[i].tensor);
+        state_changed(made);
+        for (const NamedParameter& named : parameters_of(made)) named.parameter->grad = {};
+        const std::vector<float> expected = gradients(kept, images, labels);
+        most = std::max(most, apart_of_largest(gradients(made, images, labels), expected));
+        optimiser.step(1);
+      }
+      CAPTURE(scale, spec.rate);
+      CHECK(most < 1e-4);
+      CHECK(most > 0);
+    }
+  }
+}
+
 }  // namespace gsnet

@@ -51,8 +51,9 @@ class CheckBackend final : public Backend {
   void gram_norm(const Tensor& k, int64_t groups, Tensor& s, GramSaved* saved) override;
   void gram_norm_backward(const Tensor& k, const Tensor& s, const GramSaved& saved, const Tensor& ds,
                           Tensor& dk) override;
-  void four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) override;
-  void four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) override;
+  void four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s,
+                  Tensor& smallest) override;
+  void four_forms_backward(const FourForms& forms, const Tensor& smallest, const Tensor& ds, Tensor& dk) override;
   void stretch(const Tensor& k, int64_t groups, const Tensor& v, Tensor& u, Tensor& s) override;
   void stretch_backward(const Tensor& v, const Tensor& u, const Tensor& ds, Tensor& dk) override;
   void scale_groups(const Tensor& k, const Tensor& s, double numerator, double epsilon, Tensor& y) override;
@@ -99,6 +100,7 @@ class CheckBackend final : public Backend {
   void sum_to_channels(const Tensor& x, Tensor& y) override;
   void sum(const Tensor& x, Tensor& y) override;
   double sum_of_squares(const Tensor& x) override;
+  void row_norms(const Tensor& x, Tensor& y) override;
   std::vector<double> sample_norms(const Tensor& x) override { return first_->sample_norms(x); }
   void cross_entropy(const CrossEntropySpec& spec, const Tensor& z, const Tensor& labels, Tensor& loss,
                      Tensor& p) override;

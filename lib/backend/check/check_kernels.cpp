@@ -46,6 +46,10 @@ void CheckBackend::normalise_rows(const Tensor& w, Tensor& y) {
   both("normalise_rows", [&](Backend& on, Arguments& the) { on.normalise_rows(the.in(w), the.out(y)); });
 }
 
+void CheckBackend::row_norms(const Tensor& x, Tensor& y) {
+  both("row_norms", [&](Backend& on, Arguments& the) { on.row_norms(the.in(x), the.out(y)); });
+}
+
 void CheckBackend::normalise_rows_backward(const Tensor& w, const Tensor& dy, Tensor& dw) {
   both("normalise_rows_backward",
        [&](Backend& on, Arguments& the) { on.normalise_rows_backward(the.in(w), the.in(dy), the.out(dw)); });
@@ -68,15 +72,17 @@ void CheckBackend::gram_norm_backward(const Tensor& k, const Tensor& s, const Gr
   });
 }
 
-void CheckBackend::four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) {
+void CheckBackend::four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s,
+                              Tensor& smallest) {
   both("four_forms", [&](Backend& on, Arguments& the) {
-    on.four_forms(the.in(k), groups, iterations, the.in_out(forms), the.out(s));
+    on.four_forms(the.in(k), groups, iterations, the.in_out(forms), the.out(s), the.out(smallest));
   });
 }
 
-void CheckBackend::four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) {
-  both("four_forms_backward",
-       [&](Backend& on, Arguments& the) { on.four_forms_backward(the.in(k), the.in(forms), the.in(ds), the.out(dk)); });
+void CheckBackend::four_forms_backward(const FourForms& forms, const Tensor& smallest, const Tensor& ds, Tensor& dk) {
+  both("four_forms_backward", [&](Backend& on, Arguments& the) {
+    on.four_forms_backward(the.in(forms), the.in(smallest), the.in(ds), the.out(dk));
+  });
 }
 
 void CheckBackend::stretch(const Tensor& k, int64_t groups, const Tensor& v, Tensor& u, Tensor& s) {

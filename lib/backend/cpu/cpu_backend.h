@@ -38,8 +38,9 @@ class CpuBackend final : public host::HostBackend<float> {
   void gram_norm(const Tensor& k, int64_t groups, Tensor& s, GramSaved* saved) override;
   void gram_norm_backward(const Tensor& k, const Tensor& s, const GramSaved& saved, const Tensor& ds,
                           Tensor& dk) override;
-  void four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) override;
-  void four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) override;
+  void four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s,
+                  Tensor& smallest) override;
+  void four_forms_backward(const FourForms& forms, const Tensor& smallest, const Tensor& ds, Tensor& dk) override;
 
  protected:
   void gemm(const GemmShape& shape, const float* a, const float* b, float* y) override;

@@ -41,31 +41,30 @@ void to_unit_length(const double* from, int64_t count, float* to) {
 
 class Forms {
  public:
-  Forms(int threads, const std::shared_ptr<Allocator>& memory, const Tensor& k, const FourForms& forms)
+  Forms(int threads, const std::shared_ptr<Allocator>& memory, const Shape& kernel, const FourForms& forms)
       : threads_(threads),
-        m_(k.shape()[1]),
-        taps_(k.shape()[2] * k.shape()[3]),
-        groups_(k.shape()[0] / m_),
-        k_(k.data<float>()),
+        m_(kernel[1]),
+        taps_(kernel[2] * kernel[3]),
+        groups_(kernel[0] / m_),
         forms_(forms),
         columns_(memory, doubles(groups_ * kForms * length())),
         sums_(memory, doubles(groups_ * kPieces * kForms * length())),
         rows_(memory, doubles(groups_ * kForms * length())) {}
 
   /// One round of power iteration: v from u, u from v.
-  void iterate() {
-    update(true);
-    update(false);
+  void iterate(const float* k) {
+    update(k, true);
+    update(k, false);
   }
 
   /// u' K v of every group's forms.
-  std::vector<double> values() {
+  std::vector<double> values(const float* k) {
     spread_columns([](size_t) { return true; });
     std::vector<double> parts(static_cast<size_t>(groups_ * kPieces) * kForms), made(parts.size() / kPieces);
-    each_row([&](int64_t group, int64_t piece, int64_t o, const float* row) {
+    each_row([&](int64_t group, int64_t piece, int64_t o, int64_t row) {
       for (size_t f = 0; f < kForms; ++f) {
         double sums[kRowTaps], pattern[kRowTaps];
-        row_kernels().dot(row, columns(group, f), length(), sums);
+        row_kernels().dot(k + row, columns(group, f), length(), sums);
         pattern_of(group, f, o, pattern);
         double& part = parts[static_cast<size_t>(group * kPieces + piece) * kForms + f];
         for (int64_t t = 0; t < kRowTaps; ++t) part += sums[t] * pattern[t];
@@ -76,14 +75,14 @@ class Forms {
   }
 
   /// dk = factor[g] times the outer product of one form of each group.
-  void outer(const std::vector<size_t>& form, const float* factor, float* dk) {
+  void outer(const int32_t* form, const float* factor, float* dk) {
     spread_columns([](size_t) { return true; });
-    each_row([&](int64_t group, int64_t, int64_t o, const float* row) {
-      const size_t f = form[static_cast<size_t>(group)];
+    each_row([&](int64_t group, int64_t, int64_t o, int64_t row) {
+      const auto f = static_cast<size_t>(form[group]);
       double pattern[kRowTaps];
       pattern_of(group, f, o, pattern);
       for (double& value : pattern) value *= static_cast<double>(factor[group]);
-      row_kernels().outer(columns(group, f), pattern, length(), dk + (row - k_));
+      row_kernels().outer(columns(group, f), pattern, length(), dk + row);
     });
   }
 
@@ -128,34 +127,34 @@ class Forms {
     });
   }
 
-  /// body(group, piece, output channel, its row of the kernel); a piece's rows in order.
+  /// body(group, piece, output channel, where its row of the kernel begins); a piece's rows in order.
   template <class Body>
   void each_row(Body&& body) const {
     host::parallel_for(threads_, groups_ * kPieces, m_ * length() / kPieces * 4, [&](int64_t begin, int64_t end) {
       for (int64_t item = begin; item < end; ++item) {
         const int64_t group = item / kPieces, piece = item % kPieces;
         for (int64_t o = m_ * piece / kPieces; o < m_ * (piece + 1) / kPieces; ++o) {
-          body(group, piece, o, k_ + (group * m_ + o) * length());
+          body(group, piece, o, (group * m_ + o) * length());
         }
       }
     });
   }
 
   /// v of every form from its u, or u from its v.
-  void update(bool v) {
+  void update(const float* k, bool v) {
     const auto to_columns = [&](size_t f) { return u_is_columns(f) != v; };
     spread_columns([&](size_t f) { return !to_columns(f); });
     std::fill_n(at(sums_, 0), groups_ * kPieces * static_cast<int64_t>(kForms) * length(), 0.0);
     std::fill_n(at(rows_, 0), groups_ * static_cast<int64_t>(kForms) * length(), 0.0);
-    each_row([&](int64_t group, int64_t piece, int64_t o, const float* row) {
+    each_row([&](int64_t group, int64_t piece, int64_t o, int64_t row) {
       for (size_t f = 0; f < kForms; ++f) {
         double numbers[kRowTaps];
         if (to_columns(f)) {
           pattern_of(group, f, o, numbers);
-          row_kernels().add(row, numbers, length(), sums(group, piece, f));
+          row_kernels().add(k + row, numbers, length(), sums(group, piece, f));
           continue;
         }
-        row_kernels().dot(row, columns(group, f), length(), numbers);
+        row_kernels().dot(k + row, columns(group, f), length(), numbers);
         for (int64_t t = 0; t < kRowTaps; ++t) rows(group, f)[row_place(f, taps_, o, t)] += numbers[t];
       }
     });
@@ -181,38 +180,37 @@ class Forms {
 
   int threads_;
   int64_t m_, taps_, groups_;
-  const float* k_;
   const FourForms& forms_;
   Scratch columns_, sums_, rows_;  ///< of a group and form, and of a piece the second
 };
 
-bool has_rows(const Tensor& k) {
-  const int64_t high = k.shape()[2], wide = k.shape()[3];
-  return high == wide && (high == 1 || high == 3) && k.numel() > 0;
+bool has_rows(const Shape& kernel) {
+  const int64_t high = kernel[2], wide = kernel[3];
+  return high == wide && (high == 1 || high == 3) && kernel.numel() > 0;
 }
 
 }  // namespace
 
-void CpuBackend::four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) {
-  if (!has_rows(k)) return host::HostBackend<float>::four_forms(k, groups, iterations, forms, s);
-  Forms of(threads(), memory(), k, forms);
-  for (int i = 0; i < iterations; ++i) of.iterate();
-  const std::vector<double> values = of.values();
+void CpuBackend::four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s,
+                            Tensor& smallest) {
+  if (!has_rows(k.shape())) {
+    return host::HostBackend<float>::four_forms(k, groups, iterations, forms, s, smallest);
+  }
+  Forms of(threads(), memory(), k.shape(), forms);
+  for (int i = 0; i < iterations; ++i) of.iterate(k.data<float>());
+  const std::vector<double> values = of.values(k.data<float>());
   for (int64_t group = 0; group < groups; ++group) {
     const auto first = values.begin() + group * static_cast<int64_t>(kForms);
-    s.data<float>()[group] = static_cast<float>(*std::min_element(first, first + kForms));
+    const auto least = std::min_element(first, first + kForms);
+    s.data<float>()[group] = static_cast<float>(*least);
+    smallest.data<int32_t>()[group] = static_cast<int32_t>(least - first);
   }
 }
 
-void CpuBackend::four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) {
-  if (!has_rows(k)) return host::HostBackend<float>::four_forms_backward(k, forms, ds, dk);
-  Forms of(threads(), memory(), k, forms);
-  const std::vector<double> values = of.values();
-  std::vector<size_t> smallest;
-  for (auto first = values.begin(); first != values.end(); first += kForms) {
-    smallest.push_back(static_cast<size_t>(std::min_element(first, first + kForms) - first));
-  }
-  of.outer(smallest, ds.data<float>(), dk.data<float>());
+void CpuBackend::four_forms_backward(const FourForms& forms, const Tensor& smallest, const Tensor& ds, Tensor& dk) {
+  if (!has_rows(dk.shape())) return host::HostBackend<float>::four_forms_backward(forms, smallest, ds, dk);
+  Forms of(threads(), memory(), dk.shape(), forms);
+  of.outer(smallest.data<int32_t>(), ds.data<float>(), dk.data<float>());
 }
 
 }  // namespace gsnet::cpu

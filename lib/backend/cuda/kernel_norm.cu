@@ -222,7 +222,8 @@ GSNET_DEVICE inline int smallest_of(const double* values) {
 
 }  // namespace
 
-void CudaBackend::four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) {
+void CudaBackend::four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s,
+                             Tensor& smallest) {
   const Block b = block_of(k);
   Tensor values = scratch({groups, 4}, DType::f64);
   for (int form = 0; form < 4; ++form) {
@@ -236,16 +237,16 @@ void CudaBackend::four_forms(const Tensor& k, int64_t groups, int iterations, Fo
   }
   const double* value = values.data<double>();
   float* to = s.data<float>();
-  for_each(stream(), groups,
-           [=] GSNET_DEVICE(int64_t g) { to[g] = static_cast<float>(value[g * 4 + smallest_of(value + g * 4)]); });
+  int32_t* least = smallest.data<int32_t>();
+  for_each(stream(), groups, [=] GSNET_DEVICE(int64_t g) {
+    least[g] = smallest_of(value + g * 4);
+    to[g] = static_cast<float>(value[g * 4 + least[g]]);
+  });
 }
 
-void CudaBackend::four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) {
-  const Block b = block_of(k);
-  const int64_t groups = k.shape()[0] / b.m;
-  Tensor values = scratch({groups, 4}, DType::f64);
-  for (int form = 0; form < 4; ++form) form_values(*runtime_, {kForms[form], b}, form, k, forms, values);
-  const double* value = values.data<double>();
+void CudaBackend::four_forms_backward(const FourForms& forms, const Tensor& smallest, const Tensor& ds, Tensor& dk) {
+  const Block b = block_of(dk);
+  const int32_t* least = smallest.data<int32_t>();
   const float* given = ds.data<float>();
   float* to = dk.data<float>();
   for (int form = 0; form < 4; ++form) {  // each writes the groups whose smallest it is
@@ -254,9 +255,9 @@ void CudaBackend::four_forms_backward(const Tensor& k, const FourForms& forms, c
     const float* u = forms.u[at].data<float>();
     const float* v = forms.v[at].data<float>();
     const int64_t u_size = forms.u[at].shape()[1], v_size = forms.v[at].shape()[1];
-    for_each(stream(), k.numel(), [=] GSNET_DEVICE(int64_t e) {
+    for_each(stream(), dk.numel(), [=] GSNET_DEVICE(int64_t e) {
       const int64_t g = e / b.size();
-      if (smallest_of(value + g * 4) != form) return;
+      if (least[g] != form) return;
       const int64_t place = e % b.size(), taps = b.taps();
       const int64_t axes[4] = {place / (taps * b.m), place / taps % b.m, place / b.width % b.height, place % b.width};
       const int64_t in_u = meeting.place(meeting.form.u, meeting.form.u_axes, axes);

@@ -33,6 +33,15 @@ double CudaBackend::sum_of_squares(const Tensor& x) {
   return sum;
 }
 
+void CudaBackend::row_norms(const Tensor& x, Tensor& y) {
+  const int64_t rows = y.numel();
+  if (rows == 0) return;
+  const Tensor squares = dots_of_rows(*runtime_, rows, x.numel() / rows, x.data<float>(), x.data<float>());
+  const double* square = squares.data<double>();
+  float* to = y.data<float>();
+  for_each(stream(), rows, [=] GSNET_DEVICE(int64_t row) { to[row] = static_cast<float>(sqrt(square[row])); });
+}
+
 std::vector<double> CudaBackend::sample_norms(const Tensor& x) {
   const int64_t samples = x.shape()[0], each = samples == 0 ? 0 : x.numel() / samples;
   std::vector<double> norms(static_cast<size_t>(samples));

@@ -307,7 +307,8 @@ void HostKernelNorm<T>::gram_norm_backward(const Tensor& k, const Tensor& s, con
 }
 
 template <class T>
-void HostKernelNorm<T>::four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s) {
+void HostKernelNorm<T>::four_forms(const Tensor& k, int64_t groups, int iterations, FourForms& forms, Tensor& s,
+                                   Tensor& smallest) {
   const Block b = block_of(k);
   std::vector<double> values(static_cast<size_t>(groups * 4));
   parallel_for(this->threads(), groups * 4, b.size() * (2 * iterations + 1), [&](int64_t begin, int64_t end) {
@@ -320,32 +321,25 @@ void HostKernelNorm<T>::four_forms(const Tensor& k, int64_t groups, int iteratio
     }
   });
   for (int64_t group = 0; group < groups; ++group) {
-    const auto first = values.begin() + group * 4;
-    s.data<T>()[group] = static_cast<T>(*std::min_element(first, first + 4));
+    const auto first = values.begin() + group * 4, least = std::min_element(first, first + 4);
+    s.data<T>()[group] = static_cast<T>(*least);
+    smallest.data<int32_t>()[group] = static_cast<int32_t>(least - first);
   }
 }
 
 template <class T>
-void HostKernelNorm<T>::four_forms_backward(const Tensor& k, const FourForms& forms, const Tensor& ds, Tensor& dk) {
-  const Block b = block_of(k);
-  const int64_t groups = k.shape()[0] / std::max<int64_t>(b.m, 1);
-  std::vector<double> values(static_cast<size_t>(groups * 4));
-  parallel_for(this->threads(), groups * 4, b.size(), [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const auto form = static_cast<int>(task % 4);
-      values[static_cast<size_t>(task)] =
-          form_value(b, form_at(form, b), k.data<T>() + task / 4 * b.size(), vectors_at<T>(forms, form, task / 4));
-    }
-  });
+void HostKernelNorm<T>::four_forms_backward(const FourForms& forms, const Tensor& smallest, const Tensor& ds,
+                                            Tensor& dk) {
+  const Block b = block_of(dk);
+  const int64_t groups = dk.shape()[0] / std::max<int64_t>(b.m, 1);
   parallel_for(this->threads(), groups * b.m, b.size() / std::max<int64_t>(b.m, 1), [&](int64_t begin, int64_t end) {
     for (int64_t first = begin; first < end;) {
       const int64_t group = first / b.m, last = std::min(end, (group + 1) * b.m);
-      const auto of = values.begin() + group * 4;
-      const auto smallest = static_cast<int>(std::min_element(of, of + 4) - of);
-      const Vectors<T> at = vectors_at<T>(forms, smallest, group);
+      const int form = smallest.data<int32_t>()[group];
+      const Vectors<T> at = vectors_at<T>(forms, form, group);
       const T scale = ds.data<T>()[group];
       T* to = dk.data<T>() + group * b.size();
-      for_entries(b, form_at(smallest, b), first - group * b.m, last - group * b.m,
+      for_entries(b, form_at(form, b), first - group * b.m, last - group * b.m,
                   [&](int64_t entry, int64_t u, int64_t v) { to[entry] = scale * at.u[u] * at.v[v]; });
       first = last;
     }

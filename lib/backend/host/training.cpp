@@ -78,6 +78,11 @@ double HostTraining<T>::sum_of_squares(const Tensor& x) {
 }
 
 template <class T>
+void HostTraining<T>::row_norms(const Tensor& x, Tensor& y) {
+  std::ranges::transform(sample_norms(x), y.data<T>(), [](double norm) { return static_cast<T>(norm); });
+}
+
+template <class T>
 std::vector<double> HostTraining<T>::sample_norms(const Tensor& x) {
   const int64_t samples = x.shape()[0], each = samples == 0 ? 0 : x.numel() / samples;
   std::vector<double> norms(static_cast<size_t>(samples));

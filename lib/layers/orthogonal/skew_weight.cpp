@@ -62,24 +62,32 @@ FourFormsScale::FourFormsScale(Backend& backend, RandomKey key, int64_t groups, 
     forms_.v[i] = unit_rows(backend, key.with(2 * i + 1), groups, vs[i]);
   }
   Tensor k = backend.empty_like(stored), sigma = backend.empty({groups});
+  Tensor smallest = Tensor::empty({groups}, DType::i32, Layout::row_major, backend.memory());
   backend.skew(stored, groups, k);
-  backend.four_forms(k, groups, kInitialRounds, forms_, sigma);
+  backend.four_forms(k, groups, kInitialRounds, forms_, sigma, smallest);
   correction_ = backend.empty({1});
   backend.fill(correction, correction_);
   steps_ = Tensor::of<int64_t>({1}, {0});
 }
 
-Var FourFormsScale::apply(Tape& tape, const Var& k) {
-  Backend& backend = tape.backend();
-  const Tensor correction = with_dtype(backend.download(correction_), DType::f64);
-  int64_t& steps = steps_.data<int64_t>()[0];
-  int rounds = 0;
-  if (tape.mode().training && !tape.mode().again) {
-    rounds = steps % kRefreshEvery == 0 ? kInitialRounds : 1;
-    ++steps;
+int FourFormsScale::rounds() const { return steps_.data<int64_t>()[0] % kRefreshEvery == 0 ? kInitialRounds : 1; }
+
+double FourFormsScale::correction(Backend& backend) {
+  if (!read_.shares_storage_with(correction_)) {
+    read_correction_ = with_dtype(backend.download(correction_), DType::f64).data<double>()[0];
+    read_ = correction_;
   }
-  const Var sigma = ops::four_forms(k, groups_, rounds, forms_);
-  return ops::scale_groups(k, sigma, correction.data<double>()[0], 1e-12);
+  return read_correction_;
+}
+
+Var FourFormsScale::apply(Tape& tape, const Var& k) {
+  int now = 0;
+  if (tape.mode().training && !tape.mode().again) {
+    now = rounds();
+    tape.on_host({.same = [this, now] { return rounds() == now; }, .act = [this] { ++steps_.data<int64_t>()[0]; }});
+  }
+  const Var sigma = ops::four_forms(k, groups_, now, forms_);
+  return ops::scale_groups(k, sigma, correction(tape.backend()), 1e-12);
 }
 
 void FourFormsScale::visit(const std::string& path, Visitor& visitor) {

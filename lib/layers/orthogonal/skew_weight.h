@@ -67,10 +67,17 @@ class FourFormsScale final : public Parametrisation {
   void visit(const std::string& path, Visitor& visitor) override;
 
  private:
+  /// Of power iteration in the training step that comes.
+  int rounds() const;
+  double correction(Backend& backend);
+
   int64_t groups_;
   FourForms forms_;
   Tensor correction_;  // (1)
   Tensor steps_;       // (1) i64, on the host
+
+  Tensor read_;  // the tensor that the number was read from: a recorded step cannot
+  double read_correction_ = 0;
 };
 
 /// A kernel (groups m, m, height, width) with N(0, 1/m) entries, its skew part scaled to `norm`; for maps (H, W).
