@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace gsnet {
@@ -29,6 +31,20 @@ void Tape::lap(const char* op, bool backward) {
     (backward ? time.backward_seconds : time.forward_seconds) += std::chrono::duration<double>(now - lap_).count();
   }
   lap_ = now;
+}
+
+bool hold(Backend& backend, std::span<const Assumption> assumptions) {
+  return std::ranges::all_of(assumptions, [&](const Assumption& one) {
+    const Tensor values = with_dtype(backend.download(one.values), DType::f64);
+    const Tensor of = with_dtype(backend.download(one.of), DType::f64);
+    return std::ranges::equal(values.host<double>(), of.host<double>(),
+                              [&](double value, double limit) { return value <= one.most * limit; });
+  });
+}
+
+bool Tape::holds() {
+  if (!holds_) holds_ = hold(backend_, assumptions_);
+  return *holds_;
 }
 
 void Tape::on_host(HostPart part) {
@@ -118,6 +134,10 @@ void Tape::backward(const Var& loss, const OnGradient& complete) {
 
 void Tape::backward(const Var& output, Tensor gradient, const OnGradient& complete) {
   GSNET_CHECK(output.tracked(), "[backward] the output depends on nothing that wants a gradient");
+  GSNET_CHECK(
+      mode_.host_parts != nullptr || holds(),
+      "[backward] the norm of a layer's J has moved so far that its input cannot be made again from its output: "
+      "do the forward pass again with TapeMode::keep_inputs, take smaller steps, or keep inputs");
   grads_.assign(nodes_.size(), Tensor());
   grads_[static_cast<size_t>(output.id)] = std::move(gradient);
   lap(nullptr, true);

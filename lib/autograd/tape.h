@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -95,6 +96,16 @@ struct HostPart {
   std::function<void()> act;   ///< once a step
 };
 
+/// What a forward pass took for granted, and only numbers that the machine has computed can tell: values[i] <= most
+/// of[i]. Both (n).
+struct Assumption {
+  Tensor values, of;
+  double most = 1;
+};
+
+/// Whether all hold; a NaN never does. Waits for the machine.
+bool hold(Backend& backend, std::span<const Assumption> assumptions);
+
 struct TapeMode {
   bool record = false;    ///< keep what a backward pass needs
   bool training = false;  ///< layers use their training form (degree of the series, power iterations)
@@ -109,6 +120,7 @@ struct TapeMode {
   /// Module graphs keep activations at about this many places only and compute the others again in the backward pass;
   /// 0: all are kept.
   int segments = 0;
+  bool keep_inputs = false;  ///< layers take nothing for granted: SeriesSave::output is as input
   bool again = false;   ///< this forward pass repeats one: running statistics and power iterations stay as they are
   bool frozen = false;  ///< parameters are constants: only gradients of inputs are computed (attacks)
   TapeProfile* profile = nullptr;  ///< the time of every op is added to it, the machine waited for after each
@@ -130,6 +142,11 @@ class Tape {
 
   /// Does it, or leaves it to whoever records.
   void on_host(HostPart part);
+  /// To be true, lest gradients be wrong. Where it is not, the pass is to be done again with `again` and `keep_inputs`.
+  void assume(Assumption assumption) { assumptions_.push_back(std::move(assumption)); }
+  const std::vector<Assumption>& assumptions() const { return assumptions_; }
+  /// Whether all assumptions hold, asked for once.
+  bool holds();
 
   /// A constant, or a leaf whose gradient is asked for by grad() after backward().
   Var input(Tensor value, bool needs_grad = false);
@@ -144,7 +161,8 @@ class Tape {
 
   using OnGradient = std::function<void(Parameter&)>;
 
-  /// d(loss): replays from `loss`, a tensor of one element, to the leaves. Gradients add to parameter.grad where there
+  /// d(loss): replays from `loss`, a tensor of one element, to the leaves. Throws Error where an assumption does not
+  /// hold, unless the step is recorded, which asks later. Gradients add to parameter.grad where there
   /// is one already; `complete` hears of each when nothing on this tape will add to it or read its parameter any more.
   /// The tape is spent afterwards, but for grad().
   void backward(const Var& loss, const OnGradient& complete = {});
@@ -175,6 +193,8 @@ class Tape {
   std::vector<Node> nodes_;
   std::vector<Tensor> grads_;
   std::unordered_map<const Parameter*, int32_t> leaves_;
+  std::vector<Assumption> assumptions_;
+  std::optional<bool> holds_;
   std::chrono::steady_clock::time_point lap_;
 };
 

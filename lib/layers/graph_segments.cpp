@@ -52,7 +52,7 @@ Var Graph::run_in_segments(Tape& tape, const Var& x, const Observer& observer) {
                         [this, in, begin, end, mode = tape.mode()](GradSink& sink, const Tensor& dy) {
                           TapeMode again = mode;
                           again.segments = 0;
-                          again.again = true;
+                          again.again = again.keep_inputs = true;
                           Tape second(backend_, again);
                           const Var leaf = second.input(in, true);
                           second.backward(run(second, leaf, begin, end, {}), dy);

@@ -35,14 +35,27 @@ bool Trainer::Recorded::is_same() const {
   return std::ranges::all_of(host_parts, [](const HostPart& part) { return part.same(); });
 }
 
-void Trainer::forward(std::vector<HostPart>* host_parts) {
+Var Trainer::run_graph(bool again, std::vector<HostPart>* host_parts) {
   tape_ = std::make_unique<Tape>(graph_.backend(), TapeMode{.record = true,
                                                             .training = true,
                                                             .precision = spec_.precision,
                                                             .segments = spec_.segments,
+                                                            .keep_inputs = again,
+                                                            .again = again,
                                                             .profile = profile_,
                                                             .host_parts = host_parts});
-  value_ = objective_->evaluate(*tape_, graph_.forward(*tape_, tape_->input(images_)), labels_);
+  return graph_.forward(*tape_, tape_->input(images_));
+}
+
+void Trainer::forward(Recorded* into) {
+  Var output = run_graph(false, into != nullptr ? &into->host_parts : nullptr);
+  if (into != nullptr) {
+    into->parts_of_graph = into->host_parts.size();
+    into->assumptions = tape_->assumptions();
+  } else if (!tape_->holds()) {
+    output = run_graph(true, nullptr);
+  }
+  value_ = objective_->evaluate(*tape_, output, labels_);
 }
 
 void Trainer::backward() {
@@ -72,7 +85,7 @@ void Trainer::record() {
   records_ = false;
   try {
     Recorded made;
-    made.forward = backend.record([&] { forward(&made.host_parts); }, nullptr, &why_not_);
+    made.forward = backend.record([&] { forward(&made); }, nullptr, &why_not_);
     made.value = value_;
     made.places = places();
     if (made.forward) made.backward = backend.record([&] { backward(); }, made.forward.get(), &why_not_);
@@ -140,7 +153,12 @@ StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
       replays = false;
     }
   }
-  if (!replays) {
+  if (replays && !hold(backend, recorded_.assumptions)) {
+    for (size_t i = 0; i < recorded_.parts_of_graph; ++i) recorded_.host_parts[i].act();
+    const Var output = run_graph(true, nullptr);
+    value_ = objective_->evaluate(*tape_, output, labels_);
+    replays = false;
+  } else if (!replays) {
     warm_ = std::min(warm_ + 1, kWarmSteps);
     forward();
   }

@@ -74,11 +74,16 @@ class Trainer {
     Objective::Value value;
     Places places;
     std::vector<HostPart> host_parts;
+    std::vector<Assumption> assumptions;
+    size_t parts_of_graph = 0;  ///< the first of host_parts; the others are the objective's
     /// Whether a step, done now, would be the one that was recorded.
     bool is_same() const;
   };
 
-  void forward(std::vector<HostPart>* host_parts = nullptr);
+  /// Again, with inputs kept, where an assumption turns out not to hold. With `into`, a step is being recorded, and
+  /// whoever replays it asks.
+  void forward(Recorded* into = nullptr);
+  Var run_graph(bool again, std::vector<HostPart>* host_parts);
   void backward();
   /// Records a step on what images_ and labels_ hold; nothing of it is done.
   void record();

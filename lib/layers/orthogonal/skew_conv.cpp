@@ -133,7 +133,9 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
                         .groups = spec.groups,
                         .save = spec.save,
                         .products = fast_products(static_cast<Precision>(i))};
+    kept_series_[i] = train_series_[i];
     if (spec.save != SeriesSave::output) continue;
+    kept_series_[i].save = SeriesSave::input;
     SeriesSpec& series = train_series_[i];
     if (static_cast<Precision>(i) == Precision::f32) {  // rounded products are not undone
       series.inverse = inverse_coefficients(series.coefficients, kInverseMargin * radius, kInverseError);
@@ -143,9 +145,10 @@ SkewConv::SkewConv(const SkewConvSpec& spec, const BuildContext& context)
   evaluate_series_ = {.coefficients = series_coefficients(spec.evaluate, radius), .groups = spec.groups};
   fast_evaluate_series_ = evaluate_series_;
   fast_evaluate_series_.products = SeriesProducts::fast;
-  kernel_ = make_skew_weight(
-      backend_, context.key.with(0), spec.groups, {inner_, inner_ / spec.groups, spec.kernel, spec.kernel},
-      {x[1] / spec.stride, x[2] / spec.stride}, spec.scale, spec.norm, spec.save != SeriesSave::iterates);
+  kernel_ = make_skew_weight(backend_, context.key.with(0), spec.groups,
+                             {inner_, inner_ / spec.groups, spec.kernel, spec.kernel},
+                             {x[1] / spec.stride, x[2] / spec.stride}, spec.scale, spec.norm,
+                             spec.save != SeriesSave::iterates, spec.kernel > 1 && !train_series_[0].inverse.empty());
   if (spec.bias) {
     const double range = 1 / std::sqrt(static_cast<double>(spec.out_channels));
     bias_.value = draw_tensor(backend_, context.key.with(1), {spec.out_channels},
@@ -175,7 +178,8 @@ Var SkewConv::forward_between(Tape& tape, const Var& x, const ChannelMap& before
   }
   Var y = spec_.stride > 1 ? ops::space_to_depth(x, spec_.stride) : x;
   y = ops::map_channels(y, before);
-  if (spec_.kernel == 1 && spec_.save == SeriesSave::output && tape.mode().training && after.is_identity()) {
+  const bool lets_go = spec_.save == SeriesSave::output && tape.mode().training && !tape.mode().keep_inputs;
+  if (spec_.kernel == 1 && lets_go && after.is_identity()) {
     return ops::conv2d_isometry(y, small_exponential(tape, k), spec_.bias ? &bias : nullptr, {.groups = spec_.groups});
   }
   y = spec_.kernel == 1 ? ops::conv2d(y, small_exponential(tape, k), nullptr, {.groups = spec_.groups})
@@ -187,7 +191,8 @@ Var SkewConv::forward_between(Tape& tape, const Var& x, const ChannelMap& before
 // Of a 1x1 kernel a series costs degree products with (pixels x m), an exponential one and some 7 with (m x m),
 // backward as much again twice, and three times of the latter.
 const SeriesSpec* SkewConv::series_for(const TapeMode& mode, const Shape& x, const Var& k) {
-  const SeriesSpec& train_series = train_series_[static_cast<size_t>(mode.precision)];
+  const auto precision = static_cast<size_t>(mode.precision);
+  const SeriesSpec& train_series = mode.keep_inputs ? kept_series_[precision] : train_series_[precision];
   const int64_t m = inner_ / spec_.groups, high = x[2] / spec_.stride, wide = x[3] / spec_.stride;
   if (spec_.kernel == 1) {
     const bool cheaper = x[0] * high * wide * train_series.degree() < 14 * m;

@@ -98,7 +98,7 @@ class SkewConv final : public UnaryModule {
   Backend& backend_;
   int64_t inner_ = 0;
   ChannelMap before_, after_;
-  std::array<SeriesSpec, std::size(kPrecisions)> train_series_;  // by precision
+  std::array<SeriesSpec, std::size(kPrecisions)> train_series_, kept_series_;  // by precision; TapeMode::keep_inputs
   SeriesSpec evaluate_series_, fast_evaluate_series_;
   mutable Weight kernel_;
   Parameter bias_;

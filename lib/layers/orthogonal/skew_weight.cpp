@@ -17,6 +17,14 @@ namespace {
 constexpr int kInitialRounds = 50;
 constexpr int64_t kRefreshEvery = 200;
 
+/// Rounds beyond a scale's own that tell whether it follows its kernel, and how much more they may find.
+constexpr int kWatchRounds = 2;
+constexpr double kWatchMost = 1.1;
+
+bool watches(const Tape& tape, const Var& k) {
+  return tape.mode().record && tape.mode().training && !tape.mode().keep_inputs && k.tracked();
+}
+
 /// A row a group, each of unit length.
 Tensor unit_rows(Backend& backend, RandomKey key, int64_t groups, int64_t size) {
   const Tensor rows = draw_tensor(backend, key, {groups, size}, [](Random& random) { return random.normal(); });
@@ -28,8 +36,8 @@ Tensor unit_rows(Backend& backend, RandomKey key, int64_t groups, int64_t size) 
 }  // namespace
 
 StretchScale::StretchScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored, const Shape& map,
-                           double norm)
-    : groups_(groups), norm_(norm) {
+                           double norm, bool watched)
+    : groups_(groups), norm_(norm), watched_(watched) {
   const int64_t channels = stored.shape()[0];
   next_ = unit_rows(backend, key, groups, channels / groups * map[0] * map[1]).view({channels, map[0], map[1]});
   last_ = backend.empty_like(next_);
@@ -46,13 +54,26 @@ Var StretchScale::apply(Tape& tape, const Var& k) {
   if (turns) tape.backend().copy(next_, last_);
   Tensor after = turns ? next_ : tape.backend().empty_like(next_);
   const Var s = ops::stretch(k, groups_, tape.mode().training ? last_ : next_, after);
+  if (watched_ && watches(tape, k)) watch(tape, k, after, s.value);
   return ops::scale_groups(k, s, norm_, 1e-12);
+}
+
+void StretchScale::watch(Tape& tape, const Var& k, const Tensor& from, const Tensor& s) const {
+  Backend& backend = tape.backend();
+  Tensor at = from, further = backend.empty_like(s);
+  for (int round = 0; round < kWatchRounds; ++round) {
+    Tensor next = backend.empty_like(at);
+    backend.stretch(k.value, groups_, at, next, further);
+    at = next;
+  }
+  tape.assume({.values = further, .of = s, .most = kWatchMost});
 }
 
 void StretchScale::visit(const std::string& path, Visitor& visitor) { visitor.buffer(path + "_vector", next_); }
 
-FourFormsScale::FourFormsScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored, double correction)
-    : groups_(groups) {
+FourFormsScale::FourFormsScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored, double correction,
+                               bool watched)
+    : groups_(groups), watched_(watched) {
   const Shape& kernel = stored.shape();
   const int64_t m = kernel[1], high = kernel[2], wide = kernel[3];
   const std::array<int64_t, 4> us = {m * wide, m * high, m * high * wide, m * high * wide};
@@ -87,7 +108,23 @@ Var FourFormsScale::apply(Tape& tape, const Var& k) {
     tape.on_host({.same = [this, now] { return rounds() == now; }, .act = [this] { ++steps_.data<int64_t>()[0]; }});
   }
   const Var sigma = ops::four_forms(k, groups_, now, forms_);
+  if (watched_ && watches(tape, k)) watch(tape, k, sigma.value);
   return ops::scale_groups(k, sigma, correction(tape.backend()), 1e-12);
+}
+
+void FourFormsScale::watch(Tape& tape, const Var& k, const Tensor& s) const {
+  Backend& backend = tape.backend();
+  FourForms forms;
+  for (size_t i = 0; i < 4; ++i) {
+    forms.u[i] = backend.empty_like(forms_.u[i]);
+    forms.v[i] = backend.empty_like(forms_.v[i]);
+    backend.copy(forms_.u[i], forms.u[i]);
+    backend.copy(forms_.v[i], forms.v[i]);
+  }
+  Tensor further = backend.empty_like(s);
+  Tensor smallest = Tensor::empty({groups_}, DType::i32, Layout::row_major, backend.memory());
+  backend.four_forms(k.value, groups_, kWatchRounds, forms, further, smallest);
+  tape.assume({.values = further, .of = s, .most = kWatchMost});
 }
 
 void FourFormsScale::visit(const std::string& path, Visitor& visitor) {
@@ -101,7 +138,7 @@ void FourFormsScale::visit(const std::string& path, Visitor& visitor) {
 }
 
 Weight make_skew_weight(Backend& backend, RandomKey key, int64_t groups, const Shape& kernel, const Shape& map,
-                        ScaleKind scale, double norm, bool remade) {
+                        ScaleKind scale, double norm, bool remade, bool watched) {
   Weight weight;
   const double deviation = 1 / std::sqrt(static_cast<double>(kernel[1]));
   weight.stored.value =
@@ -111,9 +148,9 @@ Weight make_skew_weight(Backend& backend, RandomKey key, int64_t groups, const S
   if (scale == ScaleKind::gram) {
     weight.push(std::make_unique<GramScale>(groups, norm));
   } else if (scale == ScaleKind::stretch) {
-    weight.push(std::make_unique<StretchScale>(backend, key.with(1), groups, weight.stored.value, map, norm));
+    weight.push(std::make_unique<StretchScale>(backend, key.with(1), groups, weight.stored.value, map, norm, watched));
   } else {
-    weight.push(std::make_unique<FourFormsScale>(backend, key.with(1), groups, weight.stored.value, norm));
+    weight.push(std::make_unique<FourFormsScale>(backend, key.with(1), groups, weight.stored.value, norm, watched));
   }
   return weight;
 }

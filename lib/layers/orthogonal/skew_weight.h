@@ -46,13 +46,18 @@ class GramScale final : public Parametrisation {
 class StretchScale final : public Parametrisation {
  public:
   /// For a kernel of (groups m, m, height, width) on maps of the size of `map` (H, W); `stored` gives the first vector.
-  StretchScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored, const Shape& map, double norm);
+  /// `watched`: a training step assumes that s is about |J|, and looks by rounds of its own.
+  StretchScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored, const Shape& map, double norm,
+               bool watched);
   Var apply(Tape& tape, const Var& k) override;
   void visit(const std::string& path, Visitor& visitor) override;
 
  private:
+  void watch(Tape& tape, const Var& k, const Tensor& from, const Tensor& s) const;
+
   int64_t groups_;
   double norm_;
+  bool watched_;
   Tensor next_;  // (C, H, W), groups of unit length
   Tensor last_;  // the one before, which this step's forward pass used
 };
@@ -62,7 +67,8 @@ class StretchScale final : public Parametrisation {
 class FourFormsScale final : public Parametrisation {
  public:
   /// For a kernel of (groups m, m, height, width); `stored` gives the first vectors.
-  FourFormsScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored, double correction);
+  FourFormsScale(Backend& backend, RandomKey key, int64_t groups, const Tensor& stored, double correction,
+                 bool watched);
   Var apply(Tape& tape, const Var& k) override;
   void visit(const std::string& path, Visitor& visitor) override;
 
@@ -70,8 +76,10 @@ class FourFormsScale final : public Parametrisation {
   /// Of power iteration in the training step that comes.
   int rounds() const;
   double correction(Backend& backend);
+  void watch(Tape& tape, const Var& k, const Tensor& s) const;
 
   int64_t groups_;
+  bool watched_;
   FourForms forms_;
   Tensor correction_;  // (1)
   Tensor steps_;       // (1) i64, on the host
@@ -82,7 +90,7 @@ class FourFormsScale final : public Parametrisation {
 
 /// A kernel (groups m, m, height, width) with N(0, 1/m) entries, its skew part scaled to `norm`; for maps (H, W).
 Weight make_skew_weight(Backend& backend, RandomKey key, int64_t groups, const Shape& kernel, const Shape& map,
-                        ScaleKind scale, double norm, bool remade);
+                        ScaleKind scale, double norm, bool remade, bool watched = false);
 
 /// Fills a new parameter on the machine by value(random) in memory order.
 template <class Draw>
