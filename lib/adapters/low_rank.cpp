@@ -45,7 +45,7 @@ Var LowRankLink::added(Tape& tape, const Var& w, double factor) {
 }
 
 Var LowRankLink::adapted(Tape& tape, const Var& w) {
-  const Var sum = added(tape, w, spec().low_rank_scale());
+  Var sum = added(tape, w, spec().low_rank_scale());
   if (magnitude_ == nullptr) return sum;
   Backend& backend = tape.backend();
   const Tensor length = lengths(backend, sum.value);
@@ -56,7 +56,7 @@ Var LowRankLink::adapted(Tape& tape, const Var& w) {
 }
 
 Var LowRankLink::adapted_at(Tape& tape, const Var& w, double strength) {
-  const Var sum = added(tape, w, strength * spec().low_rank_scale());
+  Var sum = added(tape, w, strength * spec().low_rank_scale());
   if (magnitude_ == nullptr) return sum;
   Backend& backend = tape.backend();
   const Tensor base = lengths(backend, w.value), length = lengths(backend, sum.value);
