@@ -15,6 +15,7 @@
 
 #include "apps/command.h"
 #include "apps/options.h"
+#include "apps/pace.h"
 #include "apps/recipe.h"
 #include "io/safetensors.h"
 #include "tests/apps/interrupter.h"
@@ -143,6 +144,14 @@ TEST_CASE("the same seed gives the same bits, and resumed is uninterrupted", "[a
   CHECK(bytes(folder.at("a/model.safetensors")) == bytes(folder.at("c/model.safetensors")));
 }
 
+TEST_CASE("as many epochs as fit into the time, and no more than were asked for", "[apps]") {
+  const Pace pace{.batch = 1, .validation = 2, .measuring = 4};
+  CHECK(epochs_within(1, pace, 10, 100) == 4);  // 54 seconds less 4, 12 an epoch
+  CHECK(epochs_within(1, pace, 10, 3) == 3);
+  CHECK(epochs_within(1e9, pace, 10, 1'000'000) == 1'000'000);
+  CHECK_THROWS_WITH(epochs_within(0.2, pace, 10, 3), Catch::Contains("one epoch takes 0:12"));
+}
+
 TEST_CASE("a run that is cut to minutes is the run of the recipe it writes down", "[apps]") {
   const Folder folder;
   const std::string recipe = folder.write("tiny.toml", kTiny);
@@ -151,7 +160,7 @@ TEST_CASE("a run that is cut to minutes is the run of the recipe it writes down"
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run(arguments);
   };
-  const std::vector<std::string> cut = {"--set", "run.minutes=0.1", "--set", "run.epochs=100000"};
+  const std::vector<std::string> cut = {"--set", "run.minutes=5", "--set", "run.epochs=3"};
   REQUIRE(train(recipe, "cut", cut) == 0);
   REQUIRE(train(folder.at("cut/recipe.toml"), "again", {}) == 0);
   CHECK(bytes(folder.at("cut/recipe.toml")) == bytes(folder.at("again/recipe.toml")));
